@@ -1,0 +1,50 @@
+"""Apache Airflow provider for Zoho CRM."""
+
+# Airflow calls the provider info while its own configuration is being read, and imports this
+# package to do so: nothing of Airflow may be imported here, so public names are loaded on first use.
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from airflow_provider_zohocrm.exceptions import ZohoCRMError
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook, ZohoCRMHook
+    from airflow_provider_zohocrm.operators.bulk_read import ZohoBulkReadOperator
+    from airflow_provider_zohocrm.operators.records import ZohoGetRecordsOperator
+    from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
+    from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
+
+_PUBLIC = {
+    "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
+    "ZohoBulkReadOperator": "airflow_provider_zohocrm.operators.bulk_read",
+    "ZohoCRMAsyncHook": "airflow_provider_zohocrm.hooks.zohocrm",
+    "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
+    "ZohoCRMHook": "airflow_provider_zohocrm.hooks.zohocrm",
+    "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
+    "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
+}
+
+__all__ = [
+    "BulkReadJobTrigger",
+    "ZohoBulkReadOperator",
+    "ZohoCRMAsyncHook",
+    "ZohoCRMError",
+    "ZohoCRMHook",
+    "ZohoGetRecordsOperator",
+    "ZohoUpsertOperator",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _PUBLIC.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

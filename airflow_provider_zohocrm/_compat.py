@@ -1,0 +1,86 @@
+"""The only file that knows which Airflow is installed: names that moved, and what only newer releases have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.exceptions import AirflowNotFoundException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:  # checkers see the newest Airflow only
+    from airflow.sdk import BaseHook, BaseOperator, Connection, Context, ObjectStoragePath, Variable
+else:
+    try:
+        from airflow.sdk import BaseHook  # 3.1
+    except ImportError:
+        from airflow.hooks.base import BaseHook
+    try:
+        from airflow.sdk import BaseOperator, Connection, Context, ObjectStoragePath, Variable  # 3.0
+    except ImportError:
+        from airflow.io.path import ObjectStoragePath
+        from airflow.models import BaseOperator, Connection, Variable
+        from airflow.utils.context import Context
+
+__all__ = [
+    "AirflowNotFoundException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseTrigger",
+    "Connection",
+    "Context",
+    "ObjectStoragePath",
+    "TriggerEvent",
+    "Variable",
+    "async_connection",
+    "default_deferrable",
+    "mask_secret",
+    "sync_to_async",
+]
+
+
+def default_deferrable() -> bool:
+    """Tell whether operators wait in the triggerer unless told otherwise (``[operators] default_deferrable``)."""
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def mask_secret(secret: str) -> None:
+    """Have Airflow replace a secret by ``***`` in all logs of this process.
+
+    :param secret: the value; an empty one is ignored.
+    """
+    if not secret:
+        return
+    try:
+        from airflow.sdk.log import mask_secret as mask  # 3.0
+    except ImportError:
+        from airflow.utils.log.secrets_masker import mask_secret as mask
+    mask(secret)
+
+
+async def sync_to_async(function: Any, /, *args: Any) -> Any:
+    """Run a blocking Airflow call in the thread from which Airflow can get back to its event loop."""
+    from asgiref.sync import sync_to_async as in_thread
+
+    return await in_thread(function)(*args)
+
+
+async def async_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
+    """Fetch a connection and its extra without blocking the event loop.
+
+    Only releases with ``aextra_dejson`` (3.3.2) fetch and mask natively without the risk of a dead-lock; on all
+    others both happen in one call in a thread.
+
+    :param conn_id: the connection's id.
+    :return: the connection and its decoded extra.
+    """
+    if hasattr(Connection, "aextra_dejson"):
+        connection = await BaseHook.aget_connection(conn_id)
+        return connection, await connection.aextra_dejson()
+
+    def fetch() -> tuple[Connection, dict[str, Any]]:
+        connection = BaseHook.get_connection(conn_id)
+        return connection, connection.extra_dejson
+
+    result: tuple[Connection, dict[str, Any]] = await sync_to_async(fetch)
+    return result
