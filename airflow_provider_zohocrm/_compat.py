@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
-from airflow.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
     from airflow.sdk import BaseHook, BaseOperator, Connection, Context, ObjectStoragePath, Variable
+    from airflow.sdk.log import mask_secret as _mask_secret
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1
@@ -17,13 +18,14 @@ else:
         from airflow.hooks.base import BaseHook
     try:
         from airflow.sdk import BaseOperator, Connection, Context, ObjectStoragePath, Variable  # 3.0
+        from airflow.sdk.log import mask_secret as _mask_secret
     except ImportError:
         from airflow.io.path import ObjectStoragePath
         from airflow.models import BaseOperator, Connection, Variable
         from airflow.utils.context import Context
+        from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
 
 __all__ = [
-    "AirflowNotFoundException",
     "BaseHook",
     "BaseOperator",
     "BaseTrigger",
@@ -31,12 +33,19 @@ __all__ = [
     "Context",
     "ObjectStoragePath",
     "TriggerEvent",
-    "Variable",
     "async_connection",
+    "async_mask_secret",
     "default_deferrable",
     "mask_secret",
+    "read_variable",
     "sync_to_async",
+    "write_variable",
 ]
+
+# Airflow 2 names the parameter for a missing Variable differently.
+_NO_VARIABLE: dict[str, Any] = {
+    "default" if "default" in signature(Variable.get).parameters else "default_var": None
+}
 
 
 def default_deferrable() -> bool:
@@ -45,17 +54,31 @@ def default_deferrable() -> bool:
 
 
 def mask_secret(secret: str) -> None:
-    """Have Airflow replace a secret by ``***`` in all logs of this process.
+    """Have Airflow replace a secret by ``***`` in all logs of this task; an empty one is ignored."""
+    if secret:
+        _mask_secret(secret)
 
-    :param secret: the value; an empty one is ignored.
-    """
-    if not secret:
-        return
+
+async def async_mask_secret(secret: str) -> None:
+    """Do what :func:`mask_secret` does, from the event loop of the triggerer."""
     try:
-        from airflow.sdk.log import mask_secret as mask  # 3.0
+        from airflow.sdk.log import amask_secret  # 3.3
     except ImportError:
-        from airflow.utils.log.secrets_masker import mask_secret as mask
-    mask(secret)
+        await sync_to_async(mask_secret, secret)
+    else:
+        if secret:
+            await amask_secret(secret)
+
+
+def read_variable(key: str) -> str | None:
+    """Read an Airflow Variable, or None if there is none."""
+    value = Variable.get(key, **_NO_VARIABLE)
+    return None if value is None else str(value)
+
+
+def write_variable(key: str, value: str, description: str) -> None:
+    """Write an Airflow Variable, which Airflow encrypts with its Fernet key."""
+    Variable.set(key, value, description=description)
 
 
 async def sync_to_async(function: Any, /, *args: Any) -> Any:

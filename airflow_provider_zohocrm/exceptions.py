@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ZohoCRMError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package.
+
+    ``results`` holds Zoho's results of the records that were written before the error, if any were.
+    """
+
+    results: Sequence[dict[str, Any]] = ()
 
 
 class ZohoConfigurationError(ZohoCRMError, ValueError):

@@ -1,0 +1,131 @@
+"""What a connection says about one Zoho organisation."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm.client.hosts import DATA_CENTERS, ENVIRONMENTS, checked_url, trusted_api_url
+from airflow_provider_zohocrm.client.versions import DEFAULT_VERSION, ApiVersion, api_version
+from airflow_provider_zohocrm.exceptions import ZohoConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GRANT_TYPES = ("refresh_token", "client_credentials")
+TOKEN_STORES = ("variable", "file", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class ZohoCredentials:
+    """Checked fields of a connection. Its ``repr`` shows no secret.
+
+    Build it with :meth:`from_fields`.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    grant_type: str
+    soid: str
+    scope: str
+    data_center: str
+    environment: str
+    version: ApiVersion
+    api_url: str
+    accounts_url: str
+    upload_url: str
+    token_store: str
+
+    @classmethod
+    def from_fields(
+        cls,
+        login: str | None,
+        password: str | None,
+        extra: Mapping[str, Any],
+        *,
+        name: str = "Zoho CRM connection",
+    ) -> ZohoCredentials:
+        """Check the fields of a connection.
+
+        :param login: client id.
+        :param password: client secret.
+        :param extra: the other fields, by the names of the connection form; empty values count as not given.
+        :param name: the connection, for error texts.
+        :raises ZohoConfigurationError: naming every field that is missing, or the one that is wrong.
+        """
+
+        def text(key: str, default: str = "") -> str:
+            value = extra.get(key)
+            return str(value).strip() if value not in (None, "") else default
+
+        def choice(key: str, allowed: Any, default: str) -> str:
+            value = text(key, default).lower()
+            if value not in allowed:
+                raise ZohoConfigurationError(
+                    f"{name}: {key} is {value!r}; it must be one of {', '.join(allowed)}"
+                )
+            return value
+
+        grant_type = choice("grant_type", GRANT_TYPES, "refresh_token")
+        needed = {
+            "Client ID (login)": (login or "").strip(),
+            "Client secret (password)": (password or "").strip(),
+        }
+        if grant_type == "refresh_token":
+            needed["Refresh token (extra refresh_token)"] = text("refresh_token")
+        else:
+            needed["Organisation (extra soid)"] = text("soid")
+            needed["Scope (extra scope)"] = text("scope")
+        missing = [label for label, value in needed.items() if not value]
+        if missing:
+            raise ZohoConfigurationError(
+                f"{name}: {', '.join(missing)} must be filled in for grant type {grant_type}. "
+                "Create the client in Zoho's API console."
+            )
+        data_center = choice("data_center", DATA_CENTERS, "us")
+        soid = text("soid")
+        try:
+            version = api_version(text("api_version", DEFAULT_VERSION))
+            urls = {
+                key: text(key) and checked_url(text(key), key)
+                for key in ("api_url", "accounts_url", "upload_url")
+            }
+        except ZohoConfigurationError as error:
+            raise ZohoConfigurationError(f"{name}: {error}") from None
+        return cls(
+            client_id=(login or "").strip(),
+            client_secret=(password or "").strip(),
+            refresh_token=text("refresh_token"),
+            grant_type=grant_type,
+            # Zoho wants the service in front of the organisation's id (reference sheet §1.3).
+            soid=soid if not soid or "." in soid else f"ZohoCRM.{soid}",
+            scope=text("scope"),
+            data_center=data_center,
+            environment=choice("environment", ENVIRONMENTS, "production"),
+            version=version,
+            api_url=urls["api_url"],
+            accounts_url=urls["accounts_url"] or f"https://{DATA_CENTERS[data_center].accounts}",
+            upload_url=urls["upload_url"],
+            token_store=choice("token_store", TOKEN_STORES, "variable"),
+        )
+
+    @property
+    def token_key(self) -> str:
+        """Name under which tasks with the same credentials share one token; tells nothing of the credentials."""
+        grant = self.refresh_token if self.grant_type == "refresh_token" else f"{self.soid}\n{self.scope}"
+        text = "\n".join((self.accounts_url, self.client_id, self.grant_type, grant))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def api_base(self, api_domain: str) -> str:
+        """Decide the API address: the connection's override, else what the token answer names, else the table.
+
+        :param api_domain: ``api_domain`` of the token answer, or empty.
+        :raises ZohoUntrustedHostError: if the answer names a host that must not see the token.
+        """
+        if self.api_url:
+            return self.api_url
+        if api_domain:
+            return trusted_api_url(api_domain, self.accounts_url, self.environment)
+        return f"https://{ENVIRONMENTS[self.environment]}.{DATA_CENTERS[self.data_center].api}"

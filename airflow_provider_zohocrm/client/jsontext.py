@@ -1,0 +1,53 @@
+"""JSON text: one place for how values go to and come from Zoho."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+
+def loads(text: bytes) -> Any:
+    """Parse JSON.
+
+    :raises ValueError: if the text is not whole JSON.
+    """
+    return orjson.loads(text)
+
+
+def dumps(value: Any) -> bytes:
+    """Render JSON as Zoho takes it: datetimes to the second and with offset, decimals with all their digits.
+
+    :raises TypeError: for a value JSON has no form for.
+    """
+    return orjson.dumps(
+        value, default=_render, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
+    )
+
+
+def _render(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return zoho_datetime(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f")) if value.is_finite() else None
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent to Zoho")
+
+
+def zoho_datetime(value: datetime | str) -> str:
+    """Render a moment as Zoho takes it: ISO 8601, with offset, without fraction (reference sheet §2.1).
+
+    :param value: a datetime or ISO 8601 text; without an offset it counts as UTC, as everywhere in Airflow.
+    :raises ValueError: if the text is no moment.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        value = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" and text else text)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=timezone.utc)
+    return value.isoformat(timespec="seconds")

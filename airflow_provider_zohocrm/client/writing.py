@@ -1,0 +1,257 @@
+"""Writing records: insert, update, upsert and delete, 100 at a time, one result for each record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+from airflow_provider_zohocrm.client.answers import write_results
+from airflow_provider_zohocrm.client.api import ApiBase, query_params
+from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id
+from airflow_provider_zohocrm.client.versions import RECORDS_PER_WRITE
+from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoValidationError
+
+Record = Mapping[str, Any]
+Result = dict[str, Any]
+T = TypeVar("T")
+
+# Reference sheet §3.2.
+TRIGGERS = ("workflow", "approval", "blueprint", "pathfinder", "orchestration")
+
+
+class WritingApi(ApiBase):
+    """Operations that write records (reference sheet §3).
+
+    All return Zoho's result objects in the order of the records: ``code``, ``status`` (``success`` or ``error``),
+    ``message``, ``details`` (with ``id`` on success), and for upserts ``action`` (``insert`` or ``update``) and
+    ``duplicate_field``. A rejected record is a result, not an exception. An exception on the way carries the
+    results so far in its attribute ``results``.
+    """
+
+    def upsert_records(
+        self,
+        module: str,
+        records: Iterable[Record],
+        *,
+        duplicate_check_fields: str | Iterable[str] | None = None,
+        trigger: Iterable[str] | None = None,
+        apply_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        skip_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        external_id: str | None = None,
+        lar_id: str | int | None = None,
+    ) -> list[Result]:
+        """Insert records, or update those Zoho finds by their duplicate-check fields. Safe to repeat.
+
+        :param module: API name, e.g. ``Leads``.
+        :param records: dicts of field API names and values; with ``id`` to update a known record.
+        :param duplicate_check_fields: fields to look for, in this order. None means the module's system field
+            (e.g. ``Email`` for Leads), then the user's unique fields; unique fields are always checked.
+        :param trigger: what to run: ``workflow``, ``approval``, ``blueprint``, ``pathfinder``, ``orchestration``.
+            None runs all, an empty list none.
+        :param apply_feature_execution: e.g. ``["layout_rules"]``.
+        :param skip_feature_execution: e.g. ``["cadences"]``.
+        :param external_id: API name of an external field that stands in for the record id (``X-EXTERNAL``).
+        :param lar_id: id of an assignment rule.
+        :return: one result for each record, see :class:`WritingApi`.
+        :raises ZohoAPIError: if Zoho refuses a whole call.
+        """
+        return collected(
+            self.iter_write(
+                "upsert",
+                module,
+                records,
+                duplicate_check_fields=duplicate_check_fields,
+                trigger=trigger,
+                apply_feature_execution=apply_feature_execution,
+                skip_feature_execution=skip_feature_execution,
+                external_id=external_id,
+                lar_id=lar_id,
+            )
+        )
+
+    def insert_records(
+        self,
+        module: str,
+        records: Iterable[Record],
+        *,
+        trigger: Iterable[str] | None = None,
+        apply_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        external_id: str | None = None,
+        lar_id: str | int | None = None,
+        repeat: bool = False,
+    ) -> list[Result]:
+        """Insert records.
+
+        Zoho knows no idempotency key: when an answer is lost, nobody can tell whether the records were stored. So a
+        call is repeated only if Zoho certainly did nothing with it.
+
+        :param repeat: repeat it after any passing failure, at the risk of duplicates.
+        :return: one result for each record. The other parameters are those of :meth:`upsert_records`.
+        """
+        return collected(
+            self.iter_write(
+                "insert",
+                module,
+                records,
+                trigger=trigger,
+                apply_feature_execution=apply_feature_execution,
+                external_id=external_id,
+                lar_id=lar_id,
+                repeat=repeat,
+            )
+        )
+
+    def update_records(
+        self,
+        module: str,
+        records: Iterable[Record],
+        *,
+        trigger: Iterable[str] | None = None,
+        apply_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        skip_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        external_id: str | None = None,
+    ) -> list[Result]:
+        """Update records by their ``id``. Safe to repeat.
+
+        :return: one result for each record. The parameters are those of :meth:`upsert_records`.
+        """
+        return collected(
+            self.iter_write(
+                "update",
+                module,
+                records,
+                trigger=trigger,
+                apply_feature_execution=apply_feature_execution,
+                skip_feature_execution=skip_feature_execution,
+                external_id=external_id,
+            )
+        )
+
+    def delete_records(
+        self, module: str, ids: str | Iterable[str | int], *, wf_trigger: bool | None = None
+    ) -> list[Result]:
+        """Move records to the recycle bin.
+
+        After an answer that was lost, a record that is gone already comes back as an error.
+
+        :param module: API name.
+        :param ids: ids of the records.
+        :param wf_trigger: whether workflows run; None leaves it to Zoho.
+        :return: one result for each id.
+        """
+        given = ids.split(",") if isinstance(ids, str) else ids
+        checked = [record_id(one) for one in given]
+        path = self.path(module_name(module))
+        calls = (
+            (
+                Call("DELETE", path, query_params({"ids": chunk, "wf_trigger": wf_trigger}), per_record=True),
+                len(chunk),
+            )
+            for chunk in batches(checked, RECORDS_PER_WRITE)
+        )
+        return collected(self._write(call, count) for call, count in calls)
+
+    def iter_write(
+        self,
+        operation: str,
+        module: str,
+        records: Iterable[Record],
+        *,
+        duplicate_check_fields: str | Iterable[str] | None = None,
+        trigger: Iterable[str] | None = None,
+        apply_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        skip_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        external_id: str | None = None,
+        lar_id: str | int | None = None,
+        repeat: bool = True,
+    ) -> Iterator[list[Result]]:
+        """Write records lazily: each step sends one batch of 100 and returns its results.
+
+        :param operation: ``insert``, ``update`` or ``upsert``.
+        :return: an iterator of the batches' results. The other parameters are those of :meth:`upsert_records`.
+        :raises ZohoValidationError: at once, for an option that cannot be right.
+        """
+        name = module_name(module)
+        options = _options(
+            duplicate_check_fields, trigger, apply_feature_execution, skip_feature_execution, lar_id
+        )
+        headers = (
+            {}
+            if external_id is None
+            else {"X-EXTERNAL": f"{name}.{module_name(external_id, 'external field')}"}
+        )
+        method, parts = {"insert": ("POST", ()), "update": ("PUT", ()), "upsert": ("POST", ("upsert",))}[
+            operation
+        ]
+        path = self.path(name, *parts)
+
+        def written() -> Iterator[list[Result]]:
+            for batch in batches(_checked(records), RECORDS_PER_WRITE):
+                body = {"data": batch, **options}
+                call = Call(method, path, json=body, headers=headers, repeatable=repeat, per_record=True)
+                yield self._write(call, len(batch))
+
+        return written()
+
+    def _write(self, call: Call, count: int) -> list[Result]:
+        return write_results(self.send(call), call, count)
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut items into lists of a size; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def collected(parts: Iterable[list[Result]]) -> list[Result]:
+    """Join the results of batches; an error on the way takes those so far along."""
+    results: list[Result] = []
+    try:
+        for part in parts:
+            results.extend(part)
+    except ZohoCRMError as error:
+        error.results = results
+        raise
+    return results
+
+
+def _checked(records: Iterable[Record]) -> Iterator[Record]:
+    for index, record in enumerate(records):
+        if not isinstance(record, Mapping) or not record:
+            raise ZohoValidationError(
+                f"record {index} is {str(record)[:80]!r}; each record must be a dict of field API names and values"
+            )
+        yield record
+
+
+def _options(
+    duplicate_check_fields: str | Iterable[str] | None,
+    trigger: Iterable[str] | None,
+    apply_feature_execution: Iterable[str | Mapping[str, str]] | None,
+    skip_feature_execution: Iterable[str | Mapping[str, str]] | None,
+    lar_id: str | int | None,
+) -> dict[str, Any]:
+    """Build the body beside the records, without what was not given (reference sheet §3.2)."""
+    options: dict[str, Any] = {}
+    if duplicate_check_fields is not None:
+        options["duplicate_check_fields"] = field_names(duplicate_check_fields, "duplicate_check_fields")
+    if trigger is not None:
+        wanted = [trigger] if isinstance(trigger, str) else list(trigger)
+        unknown = [one for one in wanted if one not in TRIGGERS]
+        if unknown:
+            raise ZohoValidationError(
+                f"trigger {unknown[0]!r} is unknown; it must be one of {', '.join(TRIGGERS)}"
+            )
+        options["trigger"] = wanted
+    for key, features in (
+        ("apply_feature_execution", apply_feature_execution),
+        ("skip_feature_execution", skip_feature_execution),
+    ):
+        if features is not None:
+            given = [features] if isinstance(features, str) else list(features)
+            options[key] = [{"name": one} if isinstance(one, str) else dict(one) for one in given]
+    if lar_id is not None:
+        options["lar_id"] = record_id(lar_id)
+    return options

@@ -1,0 +1,79 @@
+"""The connection form: one description for every Airflow version that draws it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONNECTION_TYPE = "zohocrm"
+HOOK_NAME = "Zoho CRM"
+HOOK_CLASS = "airflow_provider_zohocrm.hooks.zohocrm.ZohoCRMHook"
+
+_TEXT = ["string", "null"]
+
+
+def _field(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": _TEXT, **schema}}
+
+
+# JSON Schema, as Airflow 3.2 and newer read it from the provider info.
+CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "refresh_token": _field(
+        "Refresh token",
+        "API console > your client > Generate code, then exchange the code: 1000.… "
+        "Needed for grant type refresh_token.",
+        format="password",
+    ),
+    "data_center": _field(
+        "Data centre",
+        "Where the organisation lives: the ending of its crm.zoho.… address, and of the API console's.",
+        enum=["us", "eu", "in", "au", "jp", "cn", "ca", "sa", "uk", "ae", "sg"],
+        default="us",
+    ),
+    "environment": _field(
+        "Environment",
+        "A sandbox or developer organisation has a client and refresh token of its own.",
+        enum=["production", "sandbox", "developer"],
+        default="production",
+    ),
+    "api_version": _field(
+        "API version",
+        "v8 unless you depend on the answers of an older one.",
+        enum=["v2", "v2.1", "v3", "v4", "v5", "v6", "v7", "v8"],
+        default="v8",
+    ),
+    "grant_type": _field(
+        "Grant type",
+        "client_credentials needs Organisation and Scope instead of the refresh token.",
+        enum=["refresh_token", "client_credentials"],
+        default="refresh_token",
+    ),
+    "soid": _field(
+        "Organisation (soid)",
+        "For client_credentials: ZohoCRM.<organisation id>; Setup > Developer Hub > APIs > org id.",
+    ),
+    "scope": _field(
+        "Scope",
+        "For client_credentials: e.g. ZohoCRM.modules.ALL,ZohoCRM.bulk.READ,ZohoCRM.settings.ALL,ZohoCRM.org.READ",
+    ),
+    "api_url": _field("API URL", "Only to override the data centre's, e.g. https://www.zohoapis.eu"),
+    "accounts_url": _field(
+        "Accounts URL", "Only to override the data centre's, e.g. https://accounts.zoho.eu"
+    ),
+    "upload_url": _field(
+        "Upload URL", "Only to override the data centre's, e.g. https://content.zohoapis.eu"
+    ),
+    "token_store": _field(
+        "Token store",
+        "How tasks share one access token (Zoho mints 10 in 10 minutes): an Airflow Variable, a file on this host, "
+        "or the memory of one process.",
+        enum=["variable", "file", "memory"],
+        default="variable",
+    ),
+}
+
+HIDDEN_FIELDS = ["host", "schema", "port"]
+RELABELING = {"login": "Client ID", "password": "Client secret"}
+PLACEHOLDERS = {
+    "login": "1000.… from api-console.zoho.com (.eu, .in, …) > your client > Client Secret tab",
+    "password": "beside the client ID in the API console",
+}

@@ -1,0 +1,61 @@
+"""What Airflow reads about the package; a pure dict, because Airflow calls it while its configuration is being read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_zohocrm import __version__
+from airflow_provider_zohocrm.connection_form import (
+    CONN_FIELDS,
+    CONNECTION_TYPE,
+    HIDDEN_FIELDS,
+    HOOK_CLASS,
+    HOOK_NAME,
+    PLACEHOLDERS,
+    RELABELING,
+)
+
+_INTEGRATION = "Zoho CRM"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider to Airflow.
+
+    :return: valid against ``provider_info.schema.json`` of Airflow 2.11 to 3.3.
+    """
+    return {
+        "package-name": "airflow-provider-zohocrm",
+        "name": "Zoho CRM",
+        "description": "Pull, bulk-export and upsert records of `Zoho CRM <https://www.zoho.com/crm/>`__.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://www.zoho.com/crm/developer/docs/api/v8/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [_modules("hooks.zohocrm")],
+        "operators": [_modules("operators.bulk_read", "operators.records", "operators.upsert")],
+        "triggers": [_modules("triggers.bulk_read")],
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": HOOK_CLASS,
+                "hook-name": HOOK_NAME,
+                "conn-fields": CONN_FIELDS,
+                "ui-field-behaviour": {
+                    "hidden-fields": HIDDEN_FIELDS,
+                    "relabeling": RELABELING,
+                    "placeholders": PLACEHOLDERS,
+                },
+            }
+        ],
+    }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    return {
+        "integration-name": _INTEGRATION,
+        "python-modules": [f"airflow_provider_zohocrm.{name}" for name in names],
+    }

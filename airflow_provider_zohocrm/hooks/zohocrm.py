@@ -1,0 +1,218 @@
+"""The hooks: from an Airflow connection to Zoho's operations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm import connection_form
+from airflow_provider_zohocrm._compat import (
+    BaseHook,
+    async_connection,
+    async_mask_secret,
+    mask_secret,
+    sync_to_async,
+)
+from airflow_provider_zohocrm.client.client import AsyncZohoCRMClient, ZohoCRMApi, ZohoCRMClient
+from airflow_provider_zohocrm.client.credentials import ZohoCredentials
+from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.transport import DEFAULT_TIMEOUT, Transport
+from airflow_provider_zohocrm.client.versions import api_version as known_version
+from airflow_provider_zohocrm.exceptions import ZohoCRMError
+from airflow_provider_zohocrm.hooks.token_store import token_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+
+    from airflow_provider_zohocrm._compat import Connection
+    from airflow_provider_zohocrm.client.bulk_read import Job
+    from airflow_provider_zohocrm.client.session import Timeout
+
+DEFAULT_RETRIES = RetryPolicy().retries
+
+
+class ZohoCRMHook(BaseHook, ZohoCRMApi):
+    """Read and write the records of one Zoho CRM organisation.
+
+    The operations are documented in :class:`~airflow_provider_zohocrm.client.records.RecordsApi`,
+    :class:`~airflow_provider_zohocrm.client.writing.WritingApi`,
+    :class:`~airflow_provider_zohocrm.client.bulk_read.BulkReadApi` and
+    :class:`~airflow_provider_zohocrm.client.metadata.MetadataApi`. The connection is looked up on first use.
+
+    :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
+    :param api_version: ``v2`` … ``v8``, in place of the connection's.
+    :param timeout: seconds to connect and between two bytes, or a pair of both.
+    :param retries: how often a call is repeated after a failure that may pass; the default outlasts some minutes.
+    """
+
+    conn_name_attr = "zohocrm_conn_id"
+    default_conn_name = "zohocrm_default"
+    conn_type = connection_form.CONNECTION_TYPE
+    hook_name = connection_form.HOOK_NAME
+
+    def __init__(
+        self,
+        zohocrm_conn_id: str = default_conn_name,
+        *,
+        api_version: str | None = None,
+        timeout: Timeout = DEFAULT_TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        super().__init__()
+        self.zohocrm_conn_id = zohocrm_conn_id
+        self.api_version = api_version
+        self.timeout = timeout
+        self.retries = retries
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Build the form of Airflow 2.11 to 3.1; newer ones read the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import PasswordField, StringField
+        from wtforms.validators import Optional, any_of
+
+        def widget(field: Mapping[str, Any]) -> Any:
+            schema = field["schema"]
+            secret = schema.get("format") == "password"
+            return (PasswordField if secret else StringField)(
+                lazy_gettext(field["label"]),
+                widget=(BS3PasswordFieldWidget if secret else BS3TextFieldWidget)(),
+                description=field["description"],
+                default=schema.get("default"),
+                validators=[Optional(), *([any_of(schema["enum"])] if "enum" in schema else [])],
+            )
+
+        return {name: widget(field) for name, field in connection_form.CONN_FIELDS.items()}
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Adapt the standard fields of the form in Airflow 2.11 to 3.1; newer ones read the provider info."""
+        return {
+            "hidden_fields": connection_form.HIDDEN_FIELDS,
+            "relabeling": connection_form.RELABELING,
+            "placeholders": connection_form.PLACEHOLDERS,
+        }
+
+    @cached_property
+    def transport(self) -> Transport:
+        """What sends the calls; made from the connection on first use."""
+        return self._transport(self.timeout, RetryPolicy(retries=self.retries))
+
+    def get_conn(self) -> requests.Session:
+        """Return an authenticated session.
+
+        It takes paths (``session.get("/crm/v8/users")``), sends the token to Zoho's API host only, never follows a
+        redirect, and has time-outs. It neither repeats calls nor turns refusals into errors: :meth:`request` does.
+        """
+        return self.transport.session
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Check the connection by fetching a token and the organisation.
+
+        :return: whether it works, and the organisation, or what failed and what to do about it.
+        """
+        step = "Connection"
+        try:
+            transport = self._transport((5.0, 8.0), RetryPolicy(retries=0))
+            step = "Token"
+            transport.token()
+            step = "Organisation"
+            organization = ZohoCRMClient(transport).get_organization()
+        except ZohoCRMError as error:
+            return False, f"{step}: {error}"
+        except Exception as error:  # noqa: BLE001  # Airflow shows the text of whatever goes wrong to the user
+            return False, f"{step}: {type(error).__name__}: {error}"
+        credentials = transport.credentials
+        plan = organization.get("license_details") or {}
+        edition = plan.get("paid_type") or plan.get("trial_type") or "unknown"
+        return True, (
+            f"Connected to {organization.get('company_name', 'the organisation')} (edition {edition}, "
+            f"data centre {credentials.data_center}, {credentials.environment}, API {credentials.version.name})"
+        )
+
+    def _transport(self, timeout: Timeout, policy: RetryPolicy) -> Transport:
+        connection = self.get_connection(self.zohocrm_conn_id)
+        credentials = _credentials(connection, connection.extra_dejson, self.api_version)
+        for secret in (credentials.client_secret, credentials.refresh_token):
+            mask_secret(secret)
+        return Transport(
+            credentials,
+            store=token_store(credentials.token_store),
+            policy=policy,
+            timeout=timeout,
+            on_token=mask_secret,
+        )
+
+
+class ZohoCRMAsyncHook(BaseHook):
+    """The operations a trigger needs; an asynchronous context manager that fetches the connection once.
+
+    .. code-block:: python
+
+        async with ZohoCRMAsyncHook("zohocrm_default") as hook:
+            job = await hook.get_bulk_read_job(job_id)
+
+    :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
+    :param api_version: ``v2`` … ``v8``, in place of the connection's.
+    :param timeout: seconds for a whole call.
+    :param retries: how often a call is repeated after a failure that may pass.
+    """
+
+    def __init__(
+        self,
+        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
+        *,
+        api_version: str | None = None,
+        timeout: float = 60.0,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        super().__init__()
+        self.zohocrm_conn_id = zohocrm_conn_id
+        self.api_version = api_version
+        self.timeout = timeout
+        self.retries = retries
+        self._client: AsyncZohoCRMClient | None = None
+
+    async def __aenter__(self) -> ZohoCRMAsyncHook:
+        from airflow_provider_zohocrm.client.aio import AsyncTransport
+
+        connection, extra = await async_connection(self.zohocrm_conn_id)
+        credentials = _credentials(connection, extra, self.api_version)
+        for secret in (credentials.client_secret, credentials.refresh_token):
+            await async_mask_secret(secret)
+        transport = AsyncTransport(
+            credentials,
+            store=token_store(credentials.token_store),
+            policy=RetryPolicy(retries=self.retries),
+            timeout=self.timeout,
+            on_token=async_mask_secret,
+            blocking=sync_to_async,
+        )
+        self._client = AsyncZohoCRMClient(await transport.__aenter__())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._client is not None:
+            await self._client.transport.__aexit__(*error)
+
+    async def get_bulk_read_job(self, job_id: str | int) -> Job:
+        """Read how a job stands.
+
+        :param job_id: the job's id.
+        :return: Zoho's job: ``id, operation, state, query, file_type`` and, when it has ended, ``result``.
+        :raises ZohoNotFoundError: if Zoho does not know the job.
+        """
+        if self._client is None:
+            raise RuntimeError("ZohoCRMAsyncHook is used outside of 'async with'")
+        return await self._client.get_bulk_read_job(job_id)
+
+
+def _credentials(connection: Connection, extra: Mapping[str, Any], version: str | None) -> ZohoCredentials:
+    credentials = ZohoCredentials.from_fields(
+        connection.login, connection.password, extra, name=f"Connection {connection.conn_id!r}"
+    )
+    return replace(credentials, version=known_version(version)) if version else credentials
