@@ -106,6 +106,10 @@ class ZohoBulkReadError(ZohoCRMError):
     """Raised when a bulk read job failed, or its result cannot be used."""
 
 
+class ZohoCorruptResultError(ZohoBulkReadError):
+    """Raised when a downloaded result is damaged, and downloading it again did not help."""
+
+
 class ZohoBulkReadTimeoutError(ZohoBulkReadError):
     """Raised when a bulk read job did not end in time. Zoho goes on with it."""
 

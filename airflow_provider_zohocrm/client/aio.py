@@ -80,7 +80,7 @@ class AsyncTransport:
         :return: the JSON object, or None for an empty answer.
         :raises ZohoCRMError: the subclass that fits.
         """
-        return await self._repeated(call, lambda: self._authorised(call))
+        return await self._repeated(call, self._authorised, call)
 
     async def token(self, refused: str | None = None) -> Token:
         """Return a token that may be used: ours, a stored one, or a new one.
@@ -101,8 +101,9 @@ class AsyncTransport:
                 self._token = token
             return token
 
-    async def _repeated(self, call: Call, once: Callable[[], Awaitable[T]]) -> T:
-        return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once)
+    async def _repeated(self, call: Call, once: Callable[..., Awaitable[T]], *args: Any) -> T:
+        # tenacity awaits only what it knows for a coroutine function: no lambda.
+        return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:
         token = await self.token()

@@ -46,7 +46,7 @@ _BY_STATUS: dict[int, type[ZohoAPIError]] = {
     429: ZohoRateLimitError,
 }
 
-_USE_BULK = "Read this module with ZohoBulkReadOperator (200,000 records a job), or in slices by modified_since or COQL."
+_USE_BULK = "Read this module with ZohoBulkReadOperator or create_bulk_read_job (200,000 records a job)."
 _REMEDIES = {
     "INVALID_TOKEN": "The token is not valid on this host: check that data centre and environment of the "
     "connection are those the client was created in.",
@@ -80,10 +80,10 @@ _BY_STATUS_REMEDY = {
     500: "Zoho failed; if it lasts, contact Zoho's support with the time and the call.",
 }
 _SCOPES = (
-    ("/crm/bulk/", "ZohoCRM.bulk.READ together with ZohoCRM.modules.READ"),
-    ("/coql", "ZohoCRM.coql.READ together with ZohoCRM.modules.READ"),
-    ("/search", "ZohoSearch.securesearch.READ together with ZohoCRM.modules.READ"),
-    ("/actions/count", "ZohoSearch.securesearch.READ together with ZohoCRM.modules.READ"),
+    ("/crm/bulk/", "ZohoCRM.bulk.READ together with ZohoCRM.modules.ALL"),
+    ("/coql", "ZohoCRM.coql.READ together with ZohoCRM.modules.ALL"),
+    ("/search", "ZohoSearch.securesearch.READ together with ZohoCRM.modules.ALL"),
+    ("/actions/count", "ZohoSearch.securesearch.READ together with ZohoCRM.modules.ALL"),
     ("/settings/fields", "ZohoCRM.settings.fields.READ"),
     ("/settings/modules", "ZohoCRM.settings.modules.READ"),
     ("/settings/", "ZohoCRM.settings.ALL"),
@@ -165,7 +165,7 @@ def needed_scope(call: Call) -> str:
     for part, scope in _SCOPES:
         if part in call.path:
             return scope
-    return "ZohoCRM.modules." + {"GET": "READ", "DELETE": "DELETE"}.get(call.method, "ALL")
+    return "ZohoCRM.modules.ALL"
 
 
 def retry_after(headers: Mapping[str, str], details: Any = None) -> float | None:

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 Record = dict[str, Any]
 Moment = datetime | str
 
+# What neither a list of ids nor a COQL query can express.
+_NARROWING = ("sort_by", "sort_order", "cvid", "territory_id", "include_child")
 _TERRITORY_MODULES = ("Deals", "Contacts", "Accounts")
 _COQL_WAY_OUT = (
     "Set api_version v3 or newer in the connection (it goes on by page token), or use ZohoBulkReadOperator."
@@ -93,7 +95,8 @@ class RecordsApi(MetadataApi):
         :param fields: API names, as a list or separated by commas. None means every field a list can hold; v3 and
             newer need their names, which cost one call for the metadata. More than 50 are read in groups of 50 and
             joined by id.
-        :param ids: read these records only; any number, 100 in a call.
+        :param ids: read these records only; any number, 100 in a call. Not together with an order, a view or a
+            territory.
         :param sort_by: ``id``, ``Created_Time`` or ``Modified_Time``; any field in v2 and v2.1.
         :param sort_order: ``asc`` or ``desc``.
         :param converted: False, True or ``"both"``: converted Leads; Zoho's default is False.
@@ -470,10 +473,8 @@ def _list_query(
     territory = options["territory_id"] is not None or options["include_child"] is not None
     if territory and module not in _TERRITORY_MODULES:
         raise ZohoValidationError(f"{module} has no territories; only {', '.join(_TERRITORY_MODULES)} have")
-    if ids is not None and not ids:
-        raise ZohoValidationError("ids is empty; leave it out to read all records")
+    _check_ids(ids, options)
     options = options | {"converted": _three(options["converted"]), "approved": _three(options["approved"])}
-    narrowing = ("sort_by", "sort_order", "cvid", "territory_id", "include_child")
     return ListQuery(
         module=module,
         groups=_groups(fields) if version.fields_required else [fields],
@@ -481,8 +482,20 @@ def _list_query(
         params=query_params(options),
         headers=_since(modified_since),
         page_size=_page_size(page_size),
-        filters=frozenset(name for name in narrowing if options[name] is not None),
+        filters=frozenset(name for name in _NARROWING if options[name] is not None),
     )
+
+
+def _check_ids(ids: list[str] | None, options: dict[str, Any]) -> None:
+    if ids is None:
+        return
+    if not ids:
+        raise ZohoValidationError("ids is empty; leave it out to read all records")
+    others = [name for name in _NARROWING if options[name] is not None]
+    if others:
+        raise ZohoValidationError(
+            f"ids cannot be combined with {', '.join(others)}: they name the records already"
+        )
 
 
 def _groups(fields: list[str] | None) -> list[list[str] | None]:
@@ -548,7 +561,7 @@ def _at_most_50(fields: list[str] | None) -> list[str] | None:
 
 def _no_way_on(error: ZohoPaginationLimitError, why: str) -> ZohoPaginationLimitError:
     return ZohoPaginationLimitError(
-        f"{error} The rest cannot be found another way: {why}. {_COQL_WAY_OUT}",
+        f"{error} The rest cannot be found by COQL either: {why}.",
         status=error.status,
         code=error.code,
         details=error.details,

@@ -7,14 +7,10 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoCorruptResultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class ZohoCorruptResultError(ZohoBulkReadError):
-    """Raised when a downloaded result is damaged; downloading it again may help."""
 
 
 @contextmanager

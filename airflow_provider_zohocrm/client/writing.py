@@ -41,7 +41,10 @@ class WritingApi(ApiBase):
         external_id: str | None = None,
         lar_id: str | int | None = None,
     ) -> list[Result]:
-        """Insert records, or update those Zoho finds by their duplicate-check fields. Safe to repeat.
+        """Insert records, or update those Zoho finds by their duplicate-check fields.
+
+        A call whose answer was lost is repeated: harmless for each record with an ``id`` or a value in a
+        duplicate-check field; one with neither may be inserted twice.
 
         :param module: API name, e.g. ``Leads``.
         :param records: dicts of field API names and values; with ``id`` to update a known record.
@@ -164,11 +167,12 @@ class WritingApi(ApiBase):
         skip_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
         external_id: str | None = None,
         lar_id: str | int | None = None,
-        repeat: bool = True,
+        repeat: bool | None = None,
     ) -> Iterator[list[Result]]:
         """Write records lazily: each step sends one batch of 100 and returns its results.
 
         :param operation: ``insert``, ``update`` or ``upsert``.
+        :param repeat: repeat a call although Zoho may have acted; None means all but inserts.
         :return: an iterator of the batches' results. The other parameters are those of :meth:`upsert_records`.
         :raises ZohoValidationError: at once, for an option that cannot be right.
         """
@@ -185,11 +189,12 @@ class WritingApi(ApiBase):
             operation
         ]
         path = self.path(name, *parts)
+        repeatable = operation != "insert" if repeat is None else repeat
 
         def written() -> Iterator[list[Result]]:
-            for batch in batches(_checked(records), RECORDS_PER_WRITE):
+            for batch in batches(checked_records(records), RECORDS_PER_WRITE):
                 body = {"data": batch, **options}
-                call = Call(method, path, json=body, headers=headers, repeatable=repeat, per_record=True)
+                call = Call(method, path, json=body, headers=headers, repeatable=repeatable, per_record=True)
                 yield self._write(call, len(batch))
 
         return written()
@@ -217,7 +222,11 @@ def collected(parts: Iterable[list[Result]]) -> list[Result]:
     return results
 
 
-def _checked(records: Iterable[Record]) -> Iterator[Record]:
+def checked_records(records: Iterable[Record]) -> Iterator[Record]:
+    """Pass records on.
+
+    :raises ZohoValidationError: at the first that is no record, naming its index.
+    """
     for index, record in enumerate(records):
         if not isinstance(record, Mapping) or not record:
             raise ZohoValidationError(

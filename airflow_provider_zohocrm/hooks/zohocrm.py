@@ -17,6 +17,7 @@ from airflow_provider_zohocrm._compat import (
 from airflow_provider_zohocrm.client.client import AsyncZohoCRMClient, ZohoCRMApi, ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.transport import DEFAULT_TIMEOUT, Transport
 from airflow_provider_zohocrm.client.versions import api_version as known_version
 from airflow_provider_zohocrm.exceptions import ZohoCRMError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm._compat import Connection
     from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.client.session import Timeout
+    from airflow_provider_zohocrm.client.tokens import TokenStore
 
 DEFAULT_RETRIES = RetryPolicy().retries
 
@@ -117,7 +119,8 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         """
         step = "Connection"
         try:
-            transport = self._transport((5.0, 8.0), RetryPolicy(retries=0))
+            # Without the stored token, which would hide that the credentials no longer make one.
+            transport = self._transport((5.0, 8.0), RetryPolicy(retries=0), MemoryTokenStore())
             step = "Token"
             transport.token()
             step = "Organisation"
@@ -134,14 +137,14 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
             f"data centre {credentials.data_center}, {credentials.environment}, API {credentials.version.name})"
         )
 
-    def _transport(self, timeout: Timeout, policy: RetryPolicy) -> Transport:
+    def _transport(self, timeout: Timeout, policy: RetryPolicy, store: TokenStore | None = None) -> Transport:
         connection = self.get_connection(self.zohocrm_conn_id)
         credentials = _credentials(connection, connection.extra_dejson, self.api_version)
         for secret in (credentials.client_secret, credentials.refresh_token):
             mask_secret(secret)
         return Transport(
             credentials,
-            store=token_store(credentials.token_store),
+            store=store or token_store(credentials.token_store),
             policy=policy,
             timeout=timeout,
             on_token=mask_secret,

@@ -12,10 +12,12 @@ import tenacity
 from airflow_provider_zohocrm._compat import BaseOperator, default_deferrable
 from airflow_provider_zohocrm.client.bulk_read import Job, job_body, job_result, job_state
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
-from airflow_provider_zohocrm.client.result_file import ZohoCorruptResultError, open_result
+from airflow_provider_zohocrm.client.result_file import open_result
 from airflow_provider_zohocrm.exceptions import (
+    ZohoAPIError,
     ZohoBulkReadError,
     ZohoBulkReadTimeoutError,
+    ZohoCorruptResultError,
     ZohoValidationError,
 )
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
@@ -197,7 +199,12 @@ class ZohoBulkReadOperator(BaseOperator):
         files: Sequence[ExportedFile] = (),
     ) -> Progress:
         token = page_token if hook.version.bulk_page_token else None
-        job = hook.create_bulk_read_job(**self._query(), page=page, page_token=token)
+        try:
+            job = hook.create_bulk_read_job(**self._query(), page=page, page_token=token)
+        except ZohoAPIError as error:
+            if token is None or error.code != "EXPIRED_VALUE":
+                raise
+            job = hook.create_bulk_read_job(**self._query(), page=page)
         job_id = str(job["id"])
         self.log.info("Submitted bulk read job %s for page %d of %s", job_id, page, self.module)
         ti = context.get("ti")
@@ -285,11 +292,14 @@ class ZohoBulkReadOperator(BaseOperator):
             size = hook.download_bulk_read_result(job, archive)
             self.log.info("Downloaded %d bytes of bulk read job %s", size, job_id)
             with open_result(archive, job_id, file_type) as stream:
-                info = (write_raw_export if file_type == "ics" else write_csv_export)(stream, path)
-        count = job_result(job).get("count")
-        if count is not None and int(count) != info["records"]:
-            raise ZohoBulkReadError(
-                f"Bulk read job {job_id} counts {count} records, and its result holds {info['records']}. The file "
-                f"{path} is not complete; run the task again."
-            )
+                if file_type == "ics":
+                    info = write_raw_export(stream, path)
+                else:
+                    info = write_csv_export(stream, path, expected=_count(job))
         return {**info, "job_id": job_id, "page": page}
+
+
+def _count(job: Job) -> int | None:
+    """Read how many records Zoho says a result holds, if it says so."""
+    count = str(job_result(job).get("count"))
+    return int(count) if count.isdigit() else None

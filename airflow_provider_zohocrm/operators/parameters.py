@@ -44,6 +44,17 @@ def truth(value: Any, what: str) -> bool | None:
     return found
 
 
+def name_list(value: Any, what: str) -> Any:
+    """Read a list of names that may also be JSON text, or names separated by commas.
+
+    :raises ZohoValidationError: if text that looks like JSON is none.
+    """
+    value = given(value)
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return from_json(value, what)
+
+
 def from_json(value: Any, what: str) -> Any:
     """Read JSON text; anything but text is passed on.
 

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm._compat import Context
 
 
+_NOT_WITH_RECORD_ID = (
+    "ids",
+    "sort_by",
+    "sort_order",
+    "converted",
+    "approved",
+    "cvid",
+    "territory_id",
+    "include_child",
+    "modified_since",
+    "max_records",
+)
+
+
 class ZohoGetRecordsOperator(BaseOperator):
     """Read the records of a module into a file, or into XCom when they are few.
 
@@ -30,7 +44,7 @@ class ZohoGetRecordsOperator(BaseOperator):
 
     :param module: API name, e.g. ``Leads``.
     :param fields: API names, as a list or separated by commas; None for every field a list can hold.
-    :param record_id: read this one record, with its subforms.
+    :param record_id: read this one record, with its subforms; not together with what chooses or orders records.
     :param ids: read these records only.
     :param sort_by: ``id``, ``Created_Time`` or ``Modified_Time``; any field in v2 and v2.1.
     :param sort_order: ``asc`` or ``desc``.
@@ -128,9 +142,10 @@ class ZohoGetRecordsOperator(BaseOperator):
         records = self._records(hook, fields)
         if path is None:
             return self._small(records)
-        if fields is None and (needs_columns or hook.version.fields_required):
+        lists_need_fields = hook.version.fields_required and given(self.record_id) is None
+        if fields is None and (needs_columns or lists_need_fields):
             fields = hook.list_fields(self.module)
-            if self.record_id is None:
+            if lists_need_fields:
                 records = self._records(hook, fields)
         watermark = Watermark()
         columns = None if fields is None else list(dict.fromkeys(["id", *fields]))
@@ -147,6 +162,9 @@ class ZohoGetRecordsOperator(BaseOperator):
     def _records(self, hook: ZohoCRMHook, fields: list[str] | None) -> Iterable[dict[str, Any]]:
         record_id = given(self.record_id)
         if record_id is not None:
+            others = [name for name in _NOT_WITH_RECORD_ID if given(getattr(self, name)) is not None]
+            if others:
+                raise ZohoValidationError(f"record_id cannot be combined with {', '.join(others)}")
             record = hook.get_record(self.module, record_id, fields)
             return [] if record is None else [record]
         return hook.get_records(

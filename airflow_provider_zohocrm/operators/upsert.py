@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_zohocrm._compat import BaseOperator
 from airflow_provider_zohocrm.client.values import text_converter
 from airflow_provider_zohocrm.client.versions import RECORDS_PER_WRITE
-from airflow_provider_zohocrm.client.writing import batches
+from airflow_provider_zohocrm.client.writing import batches, checked_records
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
-from airflow_provider_zohocrm.operators.parameters import from_json, given
+from airflow_provider_zohocrm.operators.parameters import from_json, given, name_list
 from airflow_provider_zohocrm.storage import file_format, open_record_writer, read_records
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class ZohoUpsertOperator(BaseOperator):
     All batches of 100 are tried. The task returns ``{"total", "inserted", "updated", "rejected", "rejects_path"}``,
     and pushes the same to XCom ``summary`` before it fails. The first 100 rejects (without their records) are pushed
     to XCom ``rejects``; all of them, with their records, are in the file ``rejects_path``: one line each with
-    ``index`` (from 0), ``code``, ``message``, ``details`` and ``record``. Running an upsert again is harmless.
+    ``index`` (from 0), ``code``, ``message``, ``details`` and ``record``. Running
+    an upsert again is harmless for records with an ``id`` or a value in a duplicate-check field.
 
     .. seealso:: :meth:`~airflow_provider_zohocrm.client.writing.WritingApi.upsert_records` tells more of the
         parameters.
@@ -161,9 +162,9 @@ class ZohoUpsertOperator(BaseOperator):
         """Write all batches, and return what stopped them, if anything did."""
         options: dict[str, Any] = {
             "duplicate_check_fields": given(self.duplicate_check_fields),
-            "trigger": from_json(self.trigger, "trigger"),
-            "apply_feature_execution": from_json(self.apply_feature_execution, "apply_feature_execution"),
-            "skip_feature_execution": from_json(self.skip_feature_execution, "skip_feature_execution"),
+            "trigger": name_list(self.trigger, "trigger"),
+            "apply_feature_execution": name_list(self.apply_feature_execution, "apply_feature_execution"),
+            "skip_feature_execution": name_list(self.skip_feature_execution, "skip_feature_execution"),
             "external_id": given(self.external_id),
             "lar_id": given(self.lar_id),
         }
@@ -188,7 +189,7 @@ class ZohoUpsertOperator(BaseOperator):
         if path is None:
             if isinstance(records, dict) or not hasattr(records, "__iter__"):
                 raise ZohoValidationError(f"records must be a list of dicts, not {type(records).__name__}")
-            return iter(records)
+            return iter(list(checked_records(records)))
         rows = read_records(path)
         if file_format(path).name == "csv":
             return map(text_converter(hook.get_fields(self.module)), rows)

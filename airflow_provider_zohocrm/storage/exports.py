@@ -19,7 +19,7 @@ _RESULT = "the result of the bulk read job"
 _EVENT = b"BEGIN:VEVENT"
 
 
-def write_csv_export(stream: BinaryIO, path: str) -> FileInfo:
+def write_csv_export(stream: BinaryIO, path: str, *, expected: int | None = None) -> FileInfo:
     """Write the CSV of a bulk read job to a file, as a stream.
 
     ``.csv`` keeps the bytes as Zoho sent them, ``.csv.gz`` packs them. ``.jsonl`` holds one object of texts per row,
@@ -27,15 +27,26 @@ def write_csv_export(stream: BinaryIO, path: str) -> FileInfo:
 
     :param stream: binary stream of RFC 4180 CSV in UTF-8, header first. What it raises passes through.
     :param path: local path, or URI of object storage; the suffix tells the format (see :func:`file_format`).
+    :param expected: number of rows after the header, where it is known.
     :return: the finished file, with the number of rows after the header.
     :raises ZohoValidationError: when the format is not known.
-    :raises ZohoBulkReadError: when the stream is not CSV, so that rows cannot be told apart.
+    :raises ZohoBulkReadError: when the stream is not CSV, so that rows cannot be told apart, or holds more or fewer
+        rows than expected; no file appears then.
     :raises ZohoStorageError: when the file cannot be written.
     """
     format_ = file_format(path)
-    write = {"csv": _copy_csv, "jsonl": _csv_to_json_lines, "parquet": _csv_to_parquet}[format_.name]
     with staged_file(path, compressed=format_.compressed) as staged:
-        records = write(stream, staged.file)
+        if format_.name == "csv":
+            records = _copy_csv(stream, staged.file)
+        elif format_.name == "jsonl":
+            records = _csv_to_json_lines(stream, staged.file)
+        else:
+            records = _csv_to_parquet(stream, staged.file, path)
+        if expected is not None and records != expected:
+            raise ZohoBulkReadError(
+                f"The job counts {expected} records, and its result holds {records}; {path} was not written. "
+                "Run the task again."
+            )
     return staged.info(path, records)
 
 
@@ -94,16 +105,15 @@ def _csv_to_json_lines(stream: BinaryIO, file: BinaryIO) -> int:
     return records
 
 
-def _csv_to_parquet(stream: BinaryIO, file: BinaryIO) -> int:
+def _csv_to_parquet(stream: BinaryIO, file: BinaryIO, path: str) -> int:
     records = 0
     with csv_rows(stream, _RESULT, ZohoBulkReadError) as rows:
         # A field that was asked for twice is one column, as it is one key in JSON.
         last = {name: index for index, name in enumerate(rows.header)}
-        table = ParquetRows(file, list(last))
-        for row in rows:
-            table.add([row[index] or None for index in last.values()])
-            records += 1
-        table.finish()
+        with ParquetRows(file, list(last), path) as table:
+            for row in rows:
+                table.add([row[index] or None for index in last.values()])
+                records += 1
     return records
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
 from airflow_provider_zohocrm.storage.cells import to_json, to_text
@@ -18,12 +18,12 @@ from airflow_provider_zohocrm.storage.targets import FileInfo, StagedFile, stage
 class RecordWriter:
     """Takes records for one file; made by :func:`open_record_writer`."""
 
-    def __init__(self, path: str, staged: StagedFile, encoder: _Encoder) -> None:
+    def __init__(self, path: str, staged: StagedFile, add: Callable[[Mapping[str, Any]], None]) -> None:
         self.records = 0
         """Number of records written so far."""
         self._path = path
         self._staged = staged
-        self._encoder = encoder
+        self._add = add
 
     def write(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write records in the order given. What the iterable raises passes through.
@@ -32,7 +32,7 @@ class RecordWriter:
         :raises ZohoValidationError: when one is not a mapping.
         :raises ZohoStorageError: when one has a value that cannot be written, or the disk takes no more.
         """
-        add = self._encoder.add
+        add = self._add
         for record in records:
             if not isinstance(record, Mapping):
                 raise ZohoValidationError(
@@ -73,66 +73,49 @@ def open_record_writer(path: str, columns: Sequence[str] | None = None) -> Itera
     format_ = file_format(path)
     names = _checked_columns(path, format_, columns)
     with staged_file(path, compressed=format_.compressed) as staged:
-        encoder = _encoder(format_, staged.file, names)
-        yield RecordWriter(path, staged, encoder)
-        try:
-            encoder.finish()
-        except (TypeError, ValueError) as error:
-            raise ZohoStorageError(f"Cannot write the last records to {path!r}: {error}.") from error
+        if format_.name == "jsonl":
+            encoder = _json_lines(staged.file)
+        elif format_.name == "csv":
+            encoder = _csv(staged.file, names)
+        else:
+            encoder = _parquet(staged.file, names, path)
+        with encoder as add:
+            yield RecordWriter(path, staged, add)
 
 
-class _Encoder(Protocol):
-    def add(self, record: Mapping[str, Any]) -> None: ...
+@contextmanager
+def _json_lines(file: BinaryIO) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    def add(record: Mapping[str, Any]) -> None:
+        file.write(to_json(record, line=True))
 
-    def finish(self) -> None: ...
-
-
-class _JsonLines:
-    def __init__(self, file: BinaryIO) -> None:
-        self._write = file.write
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        self._write(to_json(record, line=True))
-
-    def finish(self) -> None:
-        """Nothing is held back."""
+    yield add
 
 
-class _Csv:
-    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
-        self._columns = columns
-        self._text = io.TextIOWrapper(file, "utf-8", newline="")
-        # With both characters in the line end, every Python quotes a cell that holds only one of them.
-        self._writer = csv.writer(self._text, lineterminator="\r\n")
-        self._writer.writerow(columns)
+@contextmanager
+def _csv(file: BinaryIO, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    # With both characters in the line end, every Python quotes a cell that holds only one of them.
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        get = record.get
-        self._writer.writerow([to_text(get(column)) for column in self._columns])
+    def add(record: Mapping[str, Any]) -> None:
+        writer.writerow([to_text(record.get(column)) for column in columns])
 
-    def finish(self) -> None:
-        self._text.flush()
-        # The file below is closed by its owner.
-        self._text.detach()
+    yield add
+    # Flushes; the file below is closed by its owner.
+    text.detach()
 
 
-class _Parquet:
-    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
-        self._columns = columns
-        self._rows = ParquetRows(file, columns)
+@contextmanager
+def _parquet(
+    file: BinaryIO, columns: Sequence[str], path: str
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    with ParquetRows(file, columns, path) as rows:
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        get = record.get
-        self._rows.add([to_text(get(column)) for column in self._columns])
+        def add(record: Mapping[str, Any]) -> None:
+            rows.add([to_text(record.get(column)) for column in columns])
 
-    def finish(self) -> None:
-        self._rows.finish()
-
-
-def _encoder(format_: FileFormat, file: BinaryIO, columns: Sequence[str]) -> _Encoder:
-    if format_.name == "jsonl":
-        return _JsonLines(file)
-    return _Csv(file, columns) if format_.name == "csv" else _Parquet(file, columns)
+        yield add
 
 
 def _checked_columns(path: str, format_: FileFormat, columns: Sequence[str] | None) -> list[str]:

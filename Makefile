@@ -1,0 +1,75 @@
+# Everything here works on a machine with Python 3.10+ (with venv and pip), make and git; `make help` lists the targets.
+
+PYTHON ?= python3
+# Airflow 2.11 and 3.0 end at Python 3.12; name another one here where PYTHON is newer.
+COMPAT_PYTHON ?= $(PYTHON)
+# Set to anything to leave the demo running until Ctrl-C.
+KEEP ?=
+# More arguments for pytest, as in: make test PYTEST_ARGS="-k upsert"
+PYTEST_ARGS ?=
+
+AIRFLOW := 3.3.2
+OLD_AIRFLOWS := 3.0.6 2.11.2
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(VENV)/.installed ## make .venv: the package with its tests' needs and Airflow 3.3
+
+.PHONY: demo
+demo: $(VENV)/.installed ## run the example DAGs on a real Airflow against a simulated Zoho CRM (KEEP=1: leave it running)
+	@$(BIN)/python -m tools.demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: $(VENV)/.installed ## run all tests, the last of them on a real Airflow
+	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e $(PYTEST_ARGS)
+
+.PHONY: test-compat
+test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit and integration tests on Airflow 2.11 and 3.0 (needs Python 3.10 to 3.12)
+
+test-compat-%: $(VENV)-%/.installed
+	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.installed ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(VENV)/.installed ## check types
+	$(BIN)/mypy
+
+.PHONY: ci
+ci: ## all of the above, as CI runs it
+	bash .ci/run
+
+.PHONY: clean
+clean: ## remove the virtual environments and all that was built or written
+	rm -rf .venv .venv-* build dist demo_output .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A changed requirement gives a new environment: what pip left of the old one would hide a missing dependency.
+$(VENV)/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
+	@$(PYTHON) tools/check_python.py $(AIRFLOW)
+	$(call install,$(VENV),$(PYTHON),$(AIRFLOW),dev)
+
+$(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
+	@$(COMPAT_PYTHON) tools/check_python.py $*
+	$(call install,$(VENV)-$*,$(COMPAT_PYTHON),$*,test)
+
+# $(1) folder, $(2) Python, $(3) Airflow, $(4) extra
+define install
+	@echo "Installing Airflow $(3) and the package into $(1); this takes a minute or two."
+	@rm -rf $(1)
+	@$(2) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/airflow-$(3).txt -e '.[$(4)]'
+	@touch $@
+endef

@@ -1,0 +1,271 @@
+"""The simulator as a running server, in a thread of the caller's process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from airflow_provider_zohocrm.simulator import control
+from airflow_provider_zohocrm.simulator.app import Application
+from airflow_provider_zohocrm.simulator.options import Options
+from airflow_provider_zohocrm.simulator.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from airflow_provider_zohocrm.simulator.faults import Fault
+
+HOST = "127.0.0.1"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, telling when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then tell so.
+
+        :param sockets: the sockets to listen on.
+        """
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+class Simulator:
+    """Zoho CRM on a loopback port.
+
+    A context manager: ``with Simulator({"Leads": 5000}) as zoho: requests.get(zoho.url + …)``.
+    """
+
+    def __init__(
+        self,
+        seed: dict[str, int] | None = None,
+        *,
+        port: int = 0,
+        seed_number: int = 1,
+        state_file: str | None = None,
+        log: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Fill the data; nothing listens yet.
+
+        :param seed: ordinary records by module; modules not named get a small number.
+        :param port: 0 takes a free one, which is kept over stop and start.
+        :param seed_number: same number, same values.
+        :param state_file: SQLite file that keeps the data; in memory if absent.
+        :param log: file that gets one JSON line per request.
+        :param options: options by name, see ``options.Options``.
+        """
+        chosen = Options()
+        chosen.update(options)
+        self.state = State(chosen, seed_number=seed_number, path=state_file, log=log)
+        store = self.state.store
+        counts = {name: m.default_seed for name, m in store.modules.items() if name not in store.seeded}
+        counts.update(
+            {
+                name: n
+                for name, n in (seed or {}).items()
+                if name not in store.seeded or store.seeded[name] != n
+            }
+        )
+        if counts:
+            store.seed(counts)
+        self.port = port
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    def config(self) -> uvicorn.Config:
+        """Build uvicorn's configuration."""
+        application = Application(self.state, control.Control(self.state).application())
+        return uvicorn.Config(
+            application,
+            host=HOST,
+            port=self.port,
+            # The loop and the parser every installation has; broken connections are tested with them.
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=1,
+        )
+
+    def bind(self) -> socket.socket:
+        """Take the port: a connection made from now on waits until the server accepts it."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit it; asyncio sets it only on sockets it made itself. Without it, each answer on a
+        # kept connection waits 40 ms for the client's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((HOST, self.port))
+        listener.listen(512)
+        self.port = listener.getsockname()[1]
+        return listener
+
+    def start(self) -> Simulator:
+        """Listen, on the same port as before if it was stopped."""
+        if self._thread is not None:
+            return self
+        listener = self.bind()
+        ready = threading.Event()
+        server = Server(self.config(), ready.set)
+
+        def run() -> None:
+            try:
+                asyncio.run(server.serve(sockets=[listener]))
+            finally:
+                ready.set()
+                listener.close()
+
+        self._server = server
+        self._thread = threading.Thread(target=run, name="zohocrm-simulator", daemon=True)
+        self._thread.start()
+        ready.wait()
+        if not server.started:
+            self._thread.join()
+            self._server = self._thread = None
+            raise RuntimeError(f"the simulator could not listen on {HOST}:{self.port}")
+        return self
+
+    def stop(self) -> None:
+        """Stop listening: connections are refused until ``start``; data, tokens and jobs are kept."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join()
+        self._server = self._thread = None
+
+    def close(self) -> None:
+        """Stop for good and release the data."""
+        self.stop()
+        self.state.close()
+
+    def __enter__(self) -> Simulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- what a client needs -----------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Address of the API and of the accounts server alike."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def client_id(self) -> str:
+        """Client id to use."""
+        return self.state.tokens.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Client secret to use."""
+        return self.state.tokens.client_secret
+
+    @property
+    def refresh_token(self) -> str:
+        """Refresh token to use."""
+        return self.state.tokens.refresh_token
+
+    # --- what a test needs -------------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> Options:
+        """The switches, to be set at any time."""
+        return self.state.options
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that are planned, with how often each was met."""
+        return self.state.faults.as_list()
+
+    def add_fault(self, action: str, **schedule: Any) -> Fault:
+        """Plan a fault, see ``faults.Fault``.
+
+        :param action: one of ``faults.ACTIONS``.
+        :param schedule: method, path, count, window, after and what the action needs.
+        """
+        return self.state.faults.add(action, **schedule)
+
+    def clear_faults(self) -> None:
+        """Drop every fault."""
+        self.state.faults.clear()
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests received, oldest first, secrets masked."""
+        return self.state.journal.as_list()
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What was counted: calls, credits, tokens minted, peak concurrency."""
+        return control.counters(self.state)
+
+    @property
+    def writes(self) -> list[dict[str, Any]]:
+        """Every write call with module, ids and triggers."""
+        return list(self.state.store.writes)
+
+    @property
+    def callbacks(self) -> list[dict[str, Any]]:
+        """What was sent to the callbacks of jobs."""
+        return list(self.state.bulk.callbacks)
+
+    def seed(self, counts: dict[str, int]) -> None:
+        """Fill modules afresh.
+
+        :param counts: ordinary records by module.
+        """
+        self.state.store.seed(counts)
+
+    def advance(self, seconds: float) -> float:
+        """Move the simulator's clock forward.
+
+        :param seconds: how far.
+        """
+        return self.state.clock.advance(seconds)
+
+    def table(self, module: str) -> Iterator[dict[str, Any]]:
+        """Return all ordinary records of a module by id, every field: the truth to compare with.
+
+        :param module: API name.
+        """
+        return control.table_rows(self.state, module)
+
+    def record(self, module: str, record_id: str | int) -> dict[str, Any] | None:
+        """Return one record with every field, ``None`` where there is none.
+
+        :param module: API name.
+        :param record_id: id.
+        """
+        found = self.state.store.modules[module]
+        row = self.state.store.row(found, int(record_id))
+        return None if row is None else self.state.store.record(row, list(found.fields.values()))
+
+    def kill_tokens(self) -> None:
+        """Invalidate every access token."""
+        self.state.tokens.kill_all()
+
+    def reset(self) -> None:
+        """Go back to the seeded data, default options, and nothing planned or counted."""
+        self.state.reset()

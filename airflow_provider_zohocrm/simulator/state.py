@@ -1,0 +1,101 @@
+"""Everything the simulator knows, in one place for the handlers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm.simulator.bulk_read import BulkRead
+from airflow_provider_zohocrm.simulator.clock import Clock
+from airflow_provider_zohocrm.simulator.faults import Faults
+from airflow_provider_zohocrm.simulator.journal import Journal
+from airflow_provider_zohocrm.simulator.limits import Limits
+from airflow_provider_zohocrm.simulator.modules import CURRENT_USER, ORG_PREFIX, Module, Row
+from airflow_provider_zohocrm.simulator.options import Options
+from airflow_provider_zohocrm.simulator.paging import Pager
+from airflow_provider_zohocrm.simulator.store import Store
+from airflow_provider_zohocrm.simulator.tokens import TokenServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_zohocrm.simulator.calls import Call
+
+
+class State:
+    """The organisation, its limits and its past."""
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        seed_number: int = 1,
+        path: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self.clock = Clock(self.options.utc_offset)
+        self.store = Store(self.clock, seed_number=seed_number, path=path)
+        self.tokens = TokenServer(self.clock, self.options, seed_number)
+        self.faults = Faults(self.clock)
+        self.limits = Limits(self.clock, self.options)
+        self.journal = Journal(log)
+        self.pager = Pager(self.clock, self.options, self.store)
+        self.bulk = BulkRead(self.clock, self.options, self.store)
+        self.coql_keys: dict[tuple[Any, ...], tuple[int, ...]] = {}
+        """Where the page of a query behind an offset begins."""
+        self._tags: dict[str, str] = {}
+        self._mine: dict[str, Callable[[Row], bool]] = {}
+
+    def note(self, call: Call, **facts: Any) -> None:
+        """Add what a handler knows to the journal and the counters.
+
+        :param call: the request.
+        :param facts: for example ``records``, how many were sent or stored.
+        """
+        call.record.update(facts)
+        self.limits.records += facts.get("records", 0)
+
+    def mine(self, module: Module) -> Callable[[Row], bool]:
+        """Return the condition of the view "My …": the same object each time, so that it can be a key.
+
+        :param module: the module.
+        """
+        found = self._mine.get(module.api_name)
+        if found is None:
+            owner, value = module.fields["Owner"], self.store.value
+
+            def found(row: Row) -> bool:
+                return bool(value(row, owner)["id"] == CURRENT_USER.id)
+
+            self._mine[module.api_name] = found
+        return found
+
+    def tag_id(self, name: str) -> str:
+        """Return the id of a tag, new or known.
+
+        :param name: its name.
+        """
+        return self._tags.setdefault(name, str(ORG_PREFIX * 10**12 + 7_100 + len(self._tags)))
+
+    def apply_options(self) -> None:
+        """Take over the options that other parts hold a copy of."""
+        self.clock.set_offset(self.options.utc_offset)
+
+    def reset(self) -> None:
+        """Back to the seeded data and the default options, with nothing used and nothing planned."""
+        self.options.restore()
+        self.apply_options()
+        self.clock.shift = 0.0
+        self.bulk.reset()
+        self.store.reset()
+        self.tokens.reset()
+        self.faults.clear()
+        self.limits.reset()
+        self.journal.clear()
+        self.pager.reset()
+
+    def close(self) -> None:
+        """Release files and threads."""
+        self.bulk.close()
+        self.store.close()
+        self.journal.close()

@@ -1,0 +1,271 @@
+"""The example DAGs on a real Airflow, over sockets, value by value. The tests share one Airflow and run in this order."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_zohocrm.connection_form import CONN_FIELDS
+from tools.files import read_csv, read_jsonl, read_parquet, write_jsonl
+
+if TYPE_CHECKING:
+    from tools.real_airflow import RealAirflow
+    from tools.simulated_zoho import SimulatedZoho
+
+pytestmark = pytest.mark.e2e
+
+LEAD_FIELDS = [
+    "Last_Name",
+    "First_Name",
+    "Email",
+    "Company",
+    "Lead_Status",
+    "Annual_Revenue",
+    "Modified_Time",
+]
+EXPORTED_TEXTS = ["Last_Name", "First_Name", "Email", "Company", "Lead_Status"]
+ACCESS_TOKEN = re.compile(rb"1000\.[0-9a-f]{32}\.[0-9a-f]{32}")
+
+
+class TestConnection:
+    def test_form_has_the_fields_of_the_package(self, bare_airflow: RealAirflow) -> None:
+        (form,) = [
+            each
+            for each in bare_airflow.ui_api("/connections/hook_meta")
+            if each["connection_type"] == "zohocrm"
+        ]
+        assert form["hook_name"] == "Zoho CRM"
+        assert form["standard_fields"]["login"]["title"] == "Client ID"
+        assert form["standard_fields"]["password"]["title"] == "Client secret"
+        hidden = {
+            name for name, field in form["standard_fields"].items() if field is not None and field["hidden"]
+        }
+        assert hidden == {"host", "port", "url_schema"}
+        assert list(form["extra_fields"]) == list(CONN_FIELDS)
+        assert list(CONN_FIELDS) == [
+            "refresh_token",
+            "data_center",
+            "environment",
+            "api_version",
+            "grant_type",
+            "soid",
+            "scope",
+            "api_url",
+            "accounts_url",
+            "upload_url",
+            "token_store",
+        ]
+        for name, field in form["extra_fields"].items():
+            assert field["schema"]["title"] == CONN_FIELDS[name]["label"]
+            assert field["description"] == CONN_FIELDS[name]["description"]
+        assert form["extra_fields"]["refresh_token"]["schema"]["format"] == "password"
+        assert form["extra_fields"]["data_center"]["value"] == "us"
+
+    def test_secrets_come_back_masked(self, airflow: RealAirflow, connection_fields: dict[str, Any]) -> None:
+        shown = airflow.connection("zohocrm_default")
+        assert shown["login"] == connection_fields["login"]
+        assert shown["password"] == "***"
+        assert shown["extra"] == {**connection_fields["extra"], "refresh_token": "***"}
+
+    def test_test_button_names_the_organisation(
+        self, airflow: RealAirflow, connection_fields: dict[str, Any]
+    ) -> None:
+        works, message = airflow.test_connection("zohocrm_default", "zohocrm", **connection_fields)
+        assert works, message
+        assert message.startswith("Connected to ")
+
+    def test_test_button_tells_what_is_wrong_without_the_secret(
+        self, airflow: RealAirflow, connection_fields: dict[str, Any]
+    ) -> None:
+        wrong = {**connection_fields, "password": "not-the-client-secret"}
+        works, message = airflow.test_connection("zohocrm_default", "zohocrm", **wrong)
+        assert not works
+        assert "invalid_client_secret" in message
+        assert "not-the-client-secret" not in message
+
+
+class TestGetRecords:
+    DAG = "example_zohocrm_get_records"
+
+    def test_first_run_pulls_every_record(self, airflow: RealAirflow, zoho: SimulatedZoho) -> None:
+        run = airflow.run(self.DAG)
+        result = airflow.xcom(self.DAG, run, "pull_leads")
+        written = read_jsonl(Path(result["path"]))
+        held = zoho.records("Leads")
+        assert len(written) == 1200
+        assert {record["id"]: record for record in written} == {
+            id_: {"id": id_, **{name: record[name] for name in LEAD_FIELDS}} for id_, record in held.items()
+        }
+        assert result["records"] == 1200
+        assert result["bytes"] == Path(result["path"]).stat().st_size
+        assert result["module"] == "Leads"
+        newest = max(datetime.fromisoformat(record["Modified_Time"]) for record in held.values())
+        assert datetime.fromisoformat(result["max_modified_time"]) == newest
+
+    def test_second_run_pulls_only_what_changed(self, airflow: RealAirflow, zoho: SimulatedZoho) -> None:
+        changes = [{"id": id_, "Company": f"Changed {id_}"} for id_ in list(zoho.records("Leads"))[::100]]
+        zoho.update("Leads", changes)
+        run = airflow.run(self.DAG)
+        written = read_jsonl(Path(airflow.xcom(self.DAG, run, "pull_leads")["path"]))
+        assert {record["id"]: record["Company"] for record in written} == {
+            change["id"]: change["Company"] for change in changes
+        }
+        assert len(written) == len(changes) == 12
+
+    def test_a_given_time_goes_before_the_last_run(self, airflow: RealAirflow) -> None:
+        soon = (datetime.now(tz=timezone.utc) + timedelta(hours=1)).isoformat()
+        run = airflow.run(self.DAG, {"modified_since": soon})
+        result = airflow.xcom(self.DAG, run, "pull_leads")
+        assert result["records"] == 0
+        assert read_jsonl(Path(result["path"])) == []
+
+
+class TestBulkRead:
+    DAG = "example_zohocrm_bulk_read"
+    TASKS = ("export_leads_csv", "export_leads_parquet")
+    READERS = (("export_leads_csv", read_csv), ("export_leads_parquet", read_parquet))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def seen(cls) -> dict[str, list[str]]:
+        return {task: [] for task in cls.TASKS}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def run(cls, airflow: RealAirflow, seen: dict[str, list[str]]) -> str:
+        def note(states: dict[str, str]) -> None:
+            for task, state in states.items():
+                if seen[task][-1:] != [state]:
+                    seen[task].append(state)
+
+        run = airflow.trigger(cls.DAG)
+        airflow.wait_for_run(cls.DAG, run, seen=note)
+        return run
+
+    @pytest.mark.usefixtures("run")
+    @pytest.mark.parametrize("task", TASKS)
+    def test_waits_deferred(self, seen: dict[str, list[str]], task: str) -> None:
+        assert "deferred" in seen[task]
+        assert seen[task][-1] == "success"
+
+    @pytest.mark.parametrize(("task", "read"), READERS)
+    def test_file_holds_what_the_crm_holds(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, run: str, task: str, read: Any
+    ) -> None:
+        result = airflow.xcom(self.DAG, run, task)
+        (file,) = result["files"]
+        rows = read(Path(file["path"]))
+        # A bulk export writes a null and an empty text alike.
+        found = {row["Id"]: {name: row[name] or "" for name in EXPORTED_TEXTS} for row in rows}
+        wanted = {
+            id_: {name: record[name] or "" for name in EXPORTED_TEXTS}
+            for id_, record in zoho.records("Leads").items()
+        }
+        assert found == wanted
+        assert len(rows) == result["records"] == file["records"] == 1200
+        assert result["more_records"] is False
+        assert file["job_id"] == airflow.xcom(self.DAG, run, task, "job_id")
+
+    @pytest.mark.usefixtures("run")
+    def test_triggerer_was_not_blocked(self, airflow: RealAirflow) -> None:
+        printed = (airflow.home / "standalone.log").read_text(errors="replace")
+        assert "triggerer" in printed
+        logs = [
+            printed,
+            *(path.read_text(errors="replace") for path in airflow.home.rglob("*.log.trigger.*")),
+        ]
+        assert len(logs) > len(self.TASKS), "each task has left a log of its trigger"
+        assert not [line for log in logs for line in log.splitlines() if "thread was blocked" in line]
+
+
+class TestUpsert:
+    DAG = "example_zohocrm_upsert"
+
+    def test_good_records_are_in_and_bad_ones_in_a_file(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, output: Path
+    ) -> None:
+        before = zoho.records("Leads")
+        known = [record for record in before.values() if record["Email"]][:20]
+        good = [
+            *(
+                {"Email": f"e2e.{n}@example.com", "Last_Name": f"Ünï {n}", "Company": f'Firm "{n}",\nLtd.'}
+                for n in range(130)
+            ),
+            *(
+                {"Email": lead["Email"], "Last_Name": lead["Last_Name"], "Company": "Renamed"}
+                for lead in known
+            ),
+        ]
+        bad = [
+            {"Email": "e2e.noname@example.com", "Company": "No last name"},
+            {"Email": "no address", "Last_Name": "Bad", "Company": "Bad address"},
+        ]
+        source = output / "e2e_leads.jsonl"
+        write_jsonl(source, [*good[:7], bad[0], *good[7:], bad[1]])
+
+        run = airflow.run(self.DAG, {"input_path": str(source)})
+
+        counts = airflow.xcom(self.DAG, run, "upsert_leads")
+        rejects_path = output / "leads_rejected.jsonl"
+        assert counts == {
+            "total": 152,
+            "inserted": 130,
+            "updated": 20,
+            "rejected": 2,
+            "rejects_path": str(rejects_path),
+        }
+        assert airflow.xcom(self.DAG, run, "report") == "130 new, 20 updated, 2 rejected"
+        after = zoho.records("Leads")
+        assert len(after) == len(before) + 130
+        by_email = {record["Email"]: record for record in after.values()}
+        for record in good:
+            assert {name: by_email[record["Email"]][name] for name in record} == record
+        rejects = read_jsonl(rejects_path)
+        assert [(each["index"], each["record"]) for each in rejects] == [(7, bad[0]), (151, bad[1])]
+        assert [each["code"] for each in rejects] == ["MANDATORY_NOT_FOUND", "INVALID_DATA"]
+
+
+class TestDeletedRelated:
+    DAG = "example_zohocrm_deleted_related"
+
+    def test_contacts_of_a_deleted_account_are_found(self, airflow: RealAirflow, zoho: SimulatedZoho) -> None:
+        contacts = zoho.records("Contacts")
+        account = next(each["Account_Name"] for each in contacts.values() if each["Account_Name"])
+        since = (datetime.now(tz=timezone.utc) - timedelta(seconds=2)).isoformat(timespec="seconds")
+        zoho.delete("Accounts", account["id"])
+
+        run = airflow.run(self.DAG, {"deleted_since": since})
+
+        result = airflow.xcom(self.DAG, run, "contacts_of_deleted_accounts")
+        rows = read_jsonl(Path(result["path"]))
+        assert {(row["account"], row["account_name"]) for row in rows} == {(account["id"], account["name"])}
+        assert {row["contact"]["id"]: row["contact"]["Email"] for row in rows} == {
+            id_: each["Email"]
+            for id_, each in contacts.items()
+            if each["Account_Name"] and each["Account_Name"]["id"] == account["id"]
+        }
+        assert (result["accounts"], result["contacts"]) == (1, len(rows))
+
+
+class TestSecrets:
+    """Last, when everything above has left its traces."""
+
+    def test_are_in_no_log_no_xcom_and_not_in_the_database(
+        self, airflow: RealAirflow, connection_fields: dict[str, Any]
+    ) -> None:
+        secrets = [connection_fields["password"], connection_fields["extra"]["refresh_token"]]
+        files = [path for path in airflow.home.rglob("*") if path.is_file()]
+        names = {path.name for path in files}
+        assert {"airflow.db", "standalone.log"} <= names
+        assert len([path for path in files if path.name.startswith("attempt=")]) >= 6, (
+            "logs of the tasks above"
+        )
+        for path in files:
+            content = path.read_bytes()
+            for secret in secrets:
+                assert secret.encode() not in content, path
+            assert ACCESS_TOKEN.search(content) is None, path

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from airflow_provider_zohocrm.client.jsontext import dumps, loads, zoho_datetime
+
+IST = timezone(timedelta(hours=5, minutes=30))
+
+
+@pytest.mark.parametrize("number", [1306462000000888026, 9223372036854775807, 9999999999999999999])
+def test_ids_of_19_digits_keep_every_digit(number):
+    assert loads(f'{{"id":{number}}}'.encode())["id"] == number
+    assert loads(f'{{"id":"{number}"}}'.encode())["id"] == str(number)
+    assert dumps({"id": number}) == f'{{"id":{number}}}'.encode()
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"a":1', b"[1,", b"nul", b"\xff", b"{}{}", b"NaN", b"<html>"])
+def test_what_is_not_whole_json_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        loads(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("0.1"), "0.1"),
+        (Decimal("12345678901234567890.123456789"), "12345678901234567890.123456789"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("1E-7"), "0.0000001"),
+        (Decimal("-5.00"), "-5.00"),
+        ([Decimal("1.10")], "[1.10]"),
+    ],
+)
+def test_decimals_keep_all_their_digits_and_stay_numbers(value, text):
+    assert dumps(value).decode() == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2026, 1, 31, 4, 5, 6, 999_999, tzinfo=timezone.utc), "2026-01-31T04:05:06+00:00"),
+        (datetime(2026, 1, 31, 4, 5, 6, tzinfo=IST), "2026-01-31T04:05:06+05:30"),
+        (datetime(2026, 1, 31, 4, 5, 6), "2026-01-31T04:05:06+00:00"),  # noqa: DTZ001  # the case under test
+        (date(2026, 1, 31), "2026-01-31"),
+    ],
+)
+def test_moments_go_out_to_the_second_with_offset(value, text):
+    assert json.loads(dumps({"When": value})) == {"When": text}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("2019-07-25T15:26:49+05:30", "2019-07-25T15:26:49+05:30"),
+        ("2019-07-25T15:26:49Z", "2019-07-25T15:26:49+00:00"),
+        ("2019-07-25T15:26:49z", "2019-07-25T15:26:49+00:00"),
+        ("2019-07-25T15:26:49.123456+00:00", "2019-07-25T15:26:49+00:00"),
+        ("2019-07-25T15:26:49.999Z", "2019-07-25T15:26:49+00:00"),
+        ("2019-07-25T15:26:49", "2019-07-25T15:26:49+00:00"),
+        ("2019-07-25", "2019-07-25T00:00:00+00:00"),
+        (" 2019-07-25 15:26:49+00:00 ", "2019-07-25T15:26:49+00:00"),
+    ],
+)
+def test_texts_of_a_moment_get_the_form_zoho_takes(given, sent):
+    assert zoho_datetime(given) == sent
+
+
+@pytest.mark.parametrize("wrong", ["", "Z", "yesterday", "2019-13-01", "25.07.2019"])
+def test_a_text_that_is_no_moment_is_an_error(wrong):
+    with pytest.raises(ValueError):
+        zoho_datetime(wrong)
+
+
+def test_pendulum_moments_of_airflow_are_taken():
+    pendulum = pytest.importorskip("pendulum", reason="comes with Airflow")
+    moment = pendulum.datetime(2026, 1, 31, 4, 5, 6, 789_000, tz="Asia/Kolkata")
+    assert zoho_datetime(moment) == "2026-01-31T04:05:06+05:30"
+    assert json.loads(dumps([moment])) == ["2026-01-31T04:05:06+05:30"]
+
+
+@pytest.mark.parametrize("text", ["ü", "日本語", "a\nb", 'q"q', "=1+1", "\u0301e", "😀", ""])
+def test_texts_are_not_changed(text):
+    assert loads(dumps({"v": text})) == {"v": text}
+
+
+def test_null_and_containers():
+    assert loads(dumps({"a": None, "b": (1, 2), "c": {"x"}, 5: True})) == {
+        "a": None,
+        "b": [1, 2],
+        "c": ["x"],
+        "5": True,
+    }
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", 1j, {"a": [object()]}])
+def test_a_value_without_json_form_is_an_error(value):
+    with pytest.raises(TypeError):
+        dumps(value)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from airflow_provider_zohocrm.client import polling
+from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
+
+
+def test_the_bounds_are_those_of_the_design():
+    assert (FIRST_POLL, LONGEST_POLL) == (10.0, 60.0)
+
+
+@pytest.mark.parametrize("first", [0.5, 10.0, 90.0])
+def test_the_first_wait_is_never_shortened(first):
+    assert next(poll_delays(first, 60.0)) == first
+
+
+def test_waits_grow_to_the_longest(monkeypatch):
+    monkeypatch.setattr(polling.random, "uniform", lambda low, high: high)
+    assert list(islice(poll_delays(10.0, 60.0), 7)) == [10.0, 15.0, 22.5, 33.75, 50.625, 60.0, 60.0]
+
+
+def test_jitter_only_shortens_and_only_a_little():
+    for _ in range(20):
+        delays = list(islice(poll_delays(10.0, 60.0), 12))
+        assert all(0.8 * 10 <= delay <= 60.0 for delay in delays)
+        assert all(48.0 <= delay <= 60.0 for delay in delays[6:])
+
+
+def test_jitter_differs():
+    assert len({tuple(islice(poll_delays(10.0, 60.0), 5)) for _ in range(10)}) == 10
+
+
+def test_a_first_wait_above_the_longest_stays(monkeypatch):
+    monkeypatch.setattr(polling.random, "uniform", lambda low, high: high)
+    assert list(islice(poll_delays(90.0, 60.0), 3)) == [90.0, 90.0, 90.0]

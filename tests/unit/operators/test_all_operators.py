@@ -1,0 +1,217 @@
+"""What holds for every operator: keyword-only, templated, mappable, and nothing is done when a DAG file is parsed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from datetime import datetime, timezone
+
+import pytest
+from support.running import context, render
+
+from airflow_provider_zohocrm import ZohoBulkReadOperator, ZohoGetRecordsOperator, ZohoUpsertOperator
+from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoValidationError
+from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+
+try:
+    from airflow.sdk import DAG
+except ImportError:
+    from airflow.models.dag import DAG
+
+OPERATORS = [ZohoGetRecordsOperator, ZohoUpsertOperator, ZohoBulkReadOperator]
+# Airflow's own switch, which other operators do not template either.
+NOT_TYPED = {"deferrable"}
+
+every_operator = pytest.mark.parametrize("operator", OPERATORS, ids=lambda one: one.__name__)
+
+
+def parameters(operator):
+    """Name the parameters of an operator that are its own."""
+    found = inspect.signature(operator.__init__).parameters.values()
+    return [one for one in found if one.name != "self" and one.kind is not inspect.Parameter.VAR_KEYWORD]
+
+
+@every_operator
+def test_parameters_are_keywords_and_only_the_module_is_needed(operator):
+    assert {one.kind for one in parameters(operator)} == {inspect.Parameter.KEYWORD_ONLY}
+    assert [one.name for one in parameters(operator) if one.default is inspect.Parameter.empty] == ["module"]
+
+
+@every_operator
+def test_everything_a_user_types_is_templated(operator):
+    assert {one.name for one in parameters(operator)} - NOT_TYPED - set(operator.template_fields) == set()
+
+
+@every_operator
+def test_every_template_field_is_a_parameter_that_is_kept_as_given(operator):
+    given = {one.name: f"value of {one.name}" for one in parameters(operator)}
+    made = operator(task_id="t", **given)
+    assert set(operator.template_fields) <= set(given)
+    assert {name: getattr(made, name) for name in given} == given
+
+
+@every_operator
+def test_templates_are_rendered_in_every_field(operator):
+    made = operator(task_id="t", **dict.fromkeys(operator.template_fields, "{{ what }} done"))
+    render(made, what="well")
+    assert {getattr(made, name) for name in operator.template_fields} == {"well done"}
+
+
+@every_operator
+def test_templates_reach_into_lists_and_dicts(operator):
+    nested = {"criteria": {"api_name": "Owner", "value": ["{{ what }}"]}, "records": [{"Last_Name": "{{ what }}"}]}
+    name = next((name for name in nested if name in operator.template_fields), "fields")
+    made = render(operator(task_id="t", module="Leads", **{name: nested.get(name, ["{{ what }}"])}), what="Boyle")
+    assert "Boyle" in json.dumps(getattr(made, name))
+
+
+@every_operator
+def test_a_wrong_parameter_name_is_refused_when_the_dag_is_parsed(operator):
+    with pytest.raises(Exception, match="no_such_parameter"):
+        operator(task_id="t", module="Leads", no_such_parameter=1)
+
+
+@every_operator
+def test_parsing_looks_nothing_up_and_sends_nothing(operator, zoho, monkeypatch):
+    monkeypatch.setattr(ZohoCRMHook, "get_connection", lambda *_: pytest.fail("the connection was looked up"))
+    operator(task_id="t", **{one.name: "{{ undefined.at.parsing }}" for one in parameters(operator)})
+    assert zoho.mocker.request_history == []
+
+
+@every_operator
+def test_on_kill_of_an_operator_that_did_nothing_yet_does_not_fail(operator):
+    operator(task_id="t", module="Leads").on_kill()
+
+
+@pytest.mark.parametrize(
+    ("operator", "name", "values"),
+    [
+        (ZohoGetRecordsOperator, "module", ["Leads", "Deals"]),
+        (ZohoGetRecordsOperator, "record_id", ["1", "2"]),
+        (ZohoUpsertOperator, "records", [[{"Last_Name": "a"}], [{"Last_Name": "b"}]]),
+        (ZohoUpsertOperator, "input_path", ["a.csv", "b.csv"]),
+        (ZohoBulkReadOperator, "output_path", ["a.csv", "b.csv"]),
+        (ZohoBulkReadOperator, "criteria", [{"api_name": "a"}, {"api_name": "b"}]),
+    ],
+)
+def test_partial_and_expand_work(operator, name, values):
+    with DAG("mapping", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None) as dag:
+        fixed = {} if name == "module" else {"module": "Leads"}
+        mapped = operator.partial(task_id="t", zohocrm_conn_id="zoho_eu", **fixed).expand(**{name: values})
+    assert dag.task_ids == ["t"]
+    for value in values:
+        made = mapped.unmap({name: value})
+        assert isinstance(made, operator)
+        assert getattr(made, name) == value
+        assert (made.module, made.zohocrm_conn_id) == (fixed.get("module", value), "zoho_eu")
+
+
+@every_operator
+def test_the_connection_id_is_the_one_given(operator, zoho, tmp_path):
+    made = operator(
+        task_id="t",
+        module="Leads",
+        zohocrm_conn_id="no_such_conn",
+        **({"records": [{"Last_Name": "x"}]} if operator is ZohoUpsertOperator else {}),
+        **({"output_path": str(tmp_path / "x.csv")} if operator is not ZohoUpsertOperator else {}),
+    )
+    with pytest.raises(Exception, match="no_such_conn"):
+        made.execute(context())
+
+
+BAD = [
+    (ZohoGetRecordsOperator, {"module": "Leads/../x"}, "API name"),
+    (ZohoGetRecordsOperator, {"fields": ["Last Name"]}, "Last Name"),
+    (ZohoGetRecordsOperator, {"fields": []}, "fields"),
+    (ZohoGetRecordsOperator, {"record_id": "1/2"}, "1/2"),
+    (ZohoGetRecordsOperator, {"ids": ["x"]}, "x"),
+    (ZohoGetRecordsOperator, {"sort_by": "Last_Name"}, "sort_by"),
+    (ZohoGetRecordsOperator, {"sort_order": "up"}, "sort_order"),
+    (ZohoGetRecordsOperator, {"converted": "maybe"}, "maybe"),
+    (ZohoGetRecordsOperator, {"approved": "maybe"}, "maybe"),
+    (ZohoGetRecordsOperator, {"cvid": "abc"}, "abc"),
+    (ZohoGetRecordsOperator, {"territory_id": "1"}, "territories"),
+    (ZohoGetRecordsOperator, {"include_child": "perhaps", "module": "Deals"}, "include_child"),
+    (ZohoGetRecordsOperator, {"modified_since": "yesterday"}, "modified_since"),
+    (ZohoGetRecordsOperator, {"page_size": "201"}, "page_size"),
+    (ZohoGetRecordsOperator, {"page_size": 0}, "page_size"),
+    (ZohoGetRecordsOperator, {"page_size": "many"}, "page_size"),
+    (ZohoGetRecordsOperator, {"max_records": "0"}, "max_records"),
+    (ZohoGetRecordsOperator, {"max_records": 1.5}, "max_records"),
+    (ZohoGetRecordsOperator, {"max_xcom_records": "few"}, "max_xcom_records"),
+    (ZohoGetRecordsOperator, {"output_path": "leads.xlsx"}, "leads.xlsx"),
+    (ZohoGetRecordsOperator, {"api_version": "v99"}, "v99"),
+    (ZohoUpsertOperator, {}, "records or input_path"),
+    (ZohoUpsertOperator, {"records": [], "input_path": "x.csv"}, "records or input_path"),
+    (ZohoUpsertOperator, {"records": "[{"}, "records"),
+    (ZohoUpsertOperator, {"records": {"Last_Name": "x"}}, "list"),
+    (ZohoUpsertOperator, {"records": ["x"]}, "record 0"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "trigger": ["fireworks"]}, "fireworks"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "lar_id": "x"}, "x"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "external_id": "a b"}, "a b"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "duplicate_check_fields": "a b"}, "a b"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "on_reject": "explode"}, "on_reject"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "max_reject_ratio": "2"}, "max_reject_ratio"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "max_reject_ratio": "half"}, "max_reject_ratio"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "rejects_path": "x.doc"}, "x.doc"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "module": "no module"}, "no module"),
+    (ZohoUpsertOperator, {"input_path": "x.xlsx"}, "x.xlsx"),
+    (ZohoUpsertOperator, {"input_path": "<csv>", "trigger": ["fireworks"]}, "fireworks"),
+    (ZohoUpsertOperator, {"input_path": "<csv>", "duplicate_check_fields": "a b"}, "a b"),
+    (ZohoBulkReadOperator, {"output_path": None}, "output_path"),
+    (ZohoBulkReadOperator, {"output_path": "x.xlsx"}, "x.xlsx"),
+    (ZohoBulkReadOperator, {"output_path": "x.ics"}, "x.ics"),
+    (ZohoBulkReadOperator, {"max_pages": "0"}, "max_pages"),
+    (ZohoBulkReadOperator, {"max_pages": "all"}, "max_pages"),
+    (ZohoBulkReadOperator, {"file_type": "pdf"}, "pdf"),
+    (ZohoBulkReadOperator, {"file_type": "ics"}, "Events"),
+    (ZohoBulkReadOperator, {"file_type": "ics", "module": "Events", "fields": ["a"]}, "fields"),
+    (ZohoBulkReadOperator, {"file_type": "ics", "module": "Events", "output_path": "x.csv"}, "x.csv"),
+    (ZohoBulkReadOperator, {"fields": [f"f{n}" for n in range(201)]}, "201"),
+    (ZohoBulkReadOperator, {"criteria": {"api_name": "a", "comparator": "like", "value": 1}}, "like"),
+    (ZohoBulkReadOperator, {"criteria": "{"}, "criteria"),
+    (ZohoBulkReadOperator, {"criteria": {"api_name": "a", "comparator": "in", "value": list(range(201))}}, "201"),
+    (
+        ZohoBulkReadOperator,
+        {
+            "criteria": {
+                "group_operator": "or",
+                "group": [{"api_name": "a", "comparator": "equal", "value": 1}] * 26,
+            }
+        },
+        "26",
+    ),
+    (ZohoBulkReadOperator, {"callback": "nowhere"}, "callback"),
+    (ZohoBulkReadOperator, {"cvid": "abc"}, "abc"),
+    (ZohoBulkReadOperator, {"module": "Le ads"}, "Le ads"),
+]
+
+
+@pytest.mark.parametrize(
+    ("operator", "options", "word"),
+    BAD,
+    ids=lambda one: one.__name__ if isinstance(one, type) else str(one)[:50],
+)
+def test_a_parameter_that_cannot_be_right_fails_before_any_request(operator, options, word, zoho, tmp_path):
+    options = {"module": "Leads", **options}
+    if operator is ZohoBulkReadOperator:
+        options = {"output_path": str(tmp_path / "out.csv"), **options}
+    if options.get("input_path") == "<csv>":
+        (tmp_path / "in.csv").write_text("Last_Name\nx\n")
+        options["input_path"] = str(tmp_path / "in.csv")
+    with pytest.raises(ZohoCRMError) as refused:
+        operator(task_id="t", **options).execute(context())
+    assert isinstance(refused.value, ValueError)
+    assert word in str(refused.value)
+    assert zoho.mocker.request_history == []
+    assert {one.name for one in tmp_path.iterdir()} <= {"in.csv"}
+
+
+def test_a_bad_parameter_does_not_touch_the_rejects_of_the_run_before(zoho, tmp_path):
+    rejects = tmp_path / "rejects.jsonl"
+    rejects.write_text("kept\n")
+    with pytest.raises(ZohoValidationError):
+        ZohoUpsertOperator(
+            task_id="t", module="Leads", records=[{"a": 1}], trigger=["fireworks"], rejects_path=str(rejects)
+        ).execute(context())
+    assert rejects.read_text() == "kept\n"

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from airflow_provider_zohocrm.simulator.__main__ import parser
+from airflow_provider_zohocrm.simulator.options import Options
+from airflow_provider_zohocrm.simulator.server import Simulator
+from simulator.wire import Zoho
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def control(zoho: Zoho, method: str, path: str, body: Any = None) -> Any:
+    answer = requests.request(method, f"{zoho.simulator.url}/__simulator__{path}", json=body, timeout=10)
+    assert answer.status_code < 400, answer.text
+    return answer.json()
+
+
+def test_about(zoho: Zoho):
+    about = control(zoho, "GET", "")
+    assert about["refresh_token"] == zoho.simulator.refresh_token
+    assert about["records"]["Leads"] == 450
+
+
+def test_seed_and_table(zoho: Zoho):
+    assert control(zoho, "POST", "/seed", {"Leads": 7})["seeded"]["Leads"] == 7
+    lines = requests.get(f"{zoho.simulator.url}/__simulator__/table/Leads", timeout=10).text.splitlines()
+    assert [json.loads(line) for line in lines] == list(zoho.simulator.table("Leads"))
+    assert len(lines) == 7
+
+
+def test_options_faults_clock(zoho: Zoho):
+    assert control(zoho, "POST", "/options", {"discrete_limit": 20, "gzip": "off"})["gzip"] is False
+    assert zoho.simulator.options.discrete_limit == 20
+    fault = {
+        "action": "status",
+        "path": "/org",
+        "count": 1,
+        "status": 503,
+        "body": {"code": "SERVICE_UNAVAILABLE"},
+    }
+    assert control(zoho, "POST", "/faults", fault)["status"] == 503
+    assert zoho.get("/crm/v8/org").json() == {"code": "SERVICE_UNAVAILABLE"}
+    assert control(zoho, "GET", "/faults")["faults"][0]["met"] == 1
+    assert control(zoho, "DELETE", "/faults")["faults"] == []
+    before = control(zoho, "GET", "/clock")["now"]
+    assert control(zoho, "POST", "/clock", {"advance": 3600})["now"] >= before + 3600
+    assert zoho.get("/crm/v8/org").status_code == 401
+
+
+def test_requests_counters_writes_tokens(zoho: Zoho):
+    zoho.post("/crm/v8/Campaigns", {"data": [{"Campaign_Name": "x"}], "trigger": []})
+    assert control(zoho, "GET", "/requests")["requests"][-1]["path"] == "/crm/v8/Campaigns"
+    assert control(zoho, "DELETE", "/requests")["requests"] == []
+    counted = control(zoho, "GET", "/counters")
+    assert (counted["calls_by_operation"]["insert"], counted["tokens_minted"]) == (1, 1)
+    assert control(zoho, "GET", "/writes")["writes"][0]["trigger"] == []
+    control(zoho, "DELETE", "/tokens")
+    assert zoho.get("/crm/v8/org").status_code == 401
+
+
+def test_reset(zoho: Zoho):
+    zoho.post("/crm/v8/Leads", {"data": [{"Last_Name": "x", "Company": "x"}]})
+    zoho.simulator.options.discrete_limit = 1
+    control(zoho, "POST", "/reset")
+    assert len(zoho.ids("Leads")) == 450
+    assert zoho.simulator.options.discrete_limit == 2000
+    assert control(zoho, "GET", "/counters")["calls"] == 0
+
+
+def test_wrong_control_requests_say_why(zoho: Zoho):
+    for path, body in (
+        ("/options", {"nothing": 1}),
+        ("/seed", {"Nothing": 1}),
+        ("/faults", {"action": "explode"}),
+    ):
+        answer = requests.post(f"{zoho.simulator.url}/__simulator__{path}", json=body, timeout=10)
+        assert answer.status_code == 400
+        assert "known:" in answer.json()["error"]
+
+
+def test_state_file_keeps_the_data(tmp_path: Path):
+    file = str(tmp_path / "state.sqlite")
+    with Simulator({"Leads": 5}, state_file=file) as simulator:
+        Zoho(simulator).post("/crm/v8/Leads", {"data": [{"Last_Name": "Kept", "Company": "x"}]})
+        rows = list(simulator.table("Leads"))
+    with Simulator({"Leads": 5}, state_file=file) as simulator:
+        assert list(simulator.table("Leads")) == rows
+        fresh = Zoho(simulator).post("/crm/v8/Leads", {"data": [{"Last_Name": "More", "Company": "x"}]})
+        assert fresh.json()["data"][0]["details"]["id"] not in [row["id"] for row in rows]
+
+
+def test_latency_and_peak_concurrency(zoho: Zoho):
+    from concurrent.futures import ThreadPoolExecutor
+
+    zoho.simulator.options.latency = 0.1
+    with ThreadPoolExecutor(4) as pool:
+        assert {answer.status_code for answer in pool.map(lambda _: zoho.get("/crm/v8/org"), range(4))} == {
+            200
+        }
+    assert zoho.simulator.counters["peak_concurrency"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gzip", "maybe"),
+        ("count_as", "float"),
+        ("mint_limit", "x"),
+        ("mint_limit", "-1"),
+        ("utc_offset", "5"),
+    ],
+)
+def test_options_are_checked(name: str, value: str):
+    with pytest.raises(ValueError):
+        Options().set(name, value)
+
+
+def test_help_explains_every_option():
+    text = parser().format_help()
+    assert all(f"  {spec.name}=" in text for spec in fields(Options))
+
+
+def test_command_line(tmp_path: Path):
+    log = tmp_path / "requests.jsonl"
+    command = [
+        sys.executable, "-m", "airflow_provider_zohocrm.simulator", "--port", "0", "--seed", "Leads=5000", "--log", str(log),
+        "--option", "discrete_limit=20",
+    ]  # fmt: skip
+    start = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        taken = time.monotonic() - start
+        assert line.startswith("Zoho CRM simulator on http://127.0.0.1:")
+        url = line.split()[-1]
+        about = requests.get(f"{url}/__simulator__/", timeout=10).json()
+        assert about["records"]["Leads"] == 5000
+        assert requests.get(f"{url}/__simulator__/options", timeout=10).json()["discrete_limit"] == 20
+        given = {name: about[name] for name in ("client_id", "client_secret", "refresh_token")}
+        requests.post(f"{url}/oauth/v2/token", data={"grant_type": "refresh_token", **given}, timeout=10)
+        assert [process.stdout.readline().split()[-1] for _ in range(3)] == list(given.values())
+    finally:
+        process.terminate()
+        process.wait(10)
+    entry = json.loads(log.read_text())
+    assert (entry["path"], entry["status"]) == ("/oauth/v2/token", 200)
+    assert about["client_secret"] not in log.read_text()
+    # 1.5 s on an idle machine; a busy one gets four times as much.
+    assert taken < 6
+
+
+def test_root_of_the_package_is_free_of_starlette():
+    code = "import sys, airflow_provider_zohocrm, airflow_provider_zohocrm.simulator as s; print('starlette' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False\n"
+    )
+
+
+def test_nothing_of_the_client_is_imported():
+    code = (
+        "import sys, airflow_provider_zohocrm.simulator.server; "
+        "print([m for m in sys.modules if m.startswith('airflow_provider_zohocrm.') and '.simulator' not in m])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import gzip
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
+from airflow_provider_zohocrm.storage import read_records
+
+
+def read(path):
+    return list(read_records(str(path)))
+
+
+@pytest.fixture
+def file(tmp_path):
+    def make(name, content):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        return path
+
+    return make
+
+
+def test_json_lines_keep_null_and_whole_numbers(file):
+    path = file(
+        "a.jsonl", b'\xef\xbb\xbf{"id":1234567890123456789,"a":null}\r\n\n  \n{"b":[1,{"c":"\xc3\xa9"}]}'
+    )
+    assert read(path) == [{"id": 1234567890123456789, "a": None}, {"b": [1, {"c": "é"}]}]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_csv_leaves_empty_cells_out_and_texts_as_they_are(file, name):
+    path = file(name, '\ufeffid,Name,Note\r\n007,"a ""b""\nc",\n\n 1 ,,"x\ry"'.encode())
+    assert read(path) == [{"id": "007", "Name": 'a "b"\nc'}, {"id": " 1 ", "Note": "x\ry"}]
+
+
+def test_parquet_gives_python_values(tmp_path):
+    moment = datetime(2024, 1, 2, 3, 4, 5, 678901, timezone.utc)
+    table = pa.table(
+        {
+            "id": pa.array([1234567890123456789, None], pa.int64()),
+            "day": pa.array([date(2024, 2, 29), None]),
+            "us": pa.array([moment, None], pa.timestamp("us", "UTC")),
+            "ns": pa.array([1_704_164_645_678_901_234, None], pa.timestamp("ns", "UTC")),
+            "time": pa.array([3_600_000_000_001, None], pa.time64("ns")),
+            "amount": pa.array([Decimal("12.30"), None], pa.decimal128(20, 2)),
+            "word": pa.array(["x", None]).dictionary_encode(),
+            "nested": pa.array([{"a": [1]}, None]),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    first, second = read(tmp_path / "a.parquet")
+    assert first == {
+        "id": 1234567890123456789,
+        "day": date(2024, 2, 29),
+        "us": moment,
+        "ns": moment,
+        "time": time(1),
+        "amount": Decimal("12.30"),
+        "word": "x",
+        "nested": {"a": [1]},
+    }
+    assert type(first["ns"]) is datetime
+    assert second == dict.fromkeys(first)
+
+
+def test_parquet_is_read_in_batches(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"n": list(range(5_000))}), tmp_path / "a.parquet")
+    sizes = []
+    real = pq.ParquetFile.iter_batches
+
+    def spy(self, *args, **kwargs):
+        for batch in real(self, *args, **kwargs):
+            sizes.append(batch.num_rows)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
+    records = read_records(str(tmp_path / "a.parquet"))
+    assert next(records) == {"n": 0}
+    assert sizes == [1_000]
+    assert sum(record["n"] for record in records) == sum(range(5_000))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"a":1}\n\n{"a":\n', r"Line 3 of .*a\.jsonl' is not JSON"),
+        ("a.jsonl", b'{"a":1}\n[1]\n', r"Line 2 of .* no JSON object"),
+        ("a.jsonl", b'{"a":"\xff"}\n', r"Line 1 of .* is not JSON"),
+        ("a.csv", b"a,b\n1,2\n\n1,2,3\n", r"Line 4 of .* has 3 cells, but the header has 2"),
+        ("a.csv", b"a,b\n1\n", r"Line 2 of .* has 1 cells"),
+        ("a.csv", b'a,b\n1,"2\n', r"Line 2 of .* is not CSV"),
+        ("a.csv", b'a,b\n1,"2"3\n', r"Line 2 of .* is not CSV"),
+        ("a.csv", b"a,b\n1,\xff\n", "is not UTF-8"),
+        ("a.csv", b"a,a\n1,2\n", "none twice"),
+        ("a.csv", b"a,\n1,2\n", "must name each column"),
+        ("a.csv", b"id;Name\n1;x\n", "separate cells by commas"),
+        ("a.parquet", b"PAR1 not really", "whole Parquet file"),
+    ],
+)
+def test_what_is_no_record_is_named_with_its_line(file, name, content, message):
+    with pytest.raises(ZohoStorageError, match=message):
+        read(file(name, content))
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "plain"])
+def test_a_damaged_gzip_file_is_an_error(tmp_path, damage):
+    path = tmp_path / "a.jsonl.gz"
+    packed = gzip.compress(b"".join(b'{"n":%d}\n' % number for number in range(10_000)))
+    path.write_bytes(
+        {"cut": packed[:-200], "noise": packed[:50] + b"\0" * 50 + packed[100:], "plain": b"{}\n"}[damage]
+    )
+    with pytest.raises(ZohoStorageError, match=r"Cannot read '.*a\.jsonl\.gz'") as caught:
+        read(path)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_missing_file_says_where_files_are_seen(tmp_path):
+    records = read_records(str(tmp_path / "a.csv"))
+    with pytest.raises(
+        ZohoStorageError, match=r"Cannot read .*a\.csv.*object storage is seen by all"
+    ) as caught:
+        next(records)
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(ZohoStorageError, match="choose another path"):
+        read(tmp_path / "a.csv")
+
+
+def test_an_unknown_format_is_refused_before_the_first_record(tmp_path):
+    with pytest.raises(ZohoValidationError, match="must end with"):
+        read_records(str(tmp_path / "a.xlsx"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.csv.gz", "a.jsonl.gz"])
+def test_an_empty_file_holds_no_records(file, name):
+    assert read(file(name, b"")) == []
+
+
+def test_cells_longer_than_pythons_limit_are_read(file):
+    assert read(file("a.csv", b"id,Note\n1," + b"x" * 300_000 + b"\n"))[0]["Note"] == "x" * 300_000
+
+
+def test_errors_of_the_consumer_are_left_alone(file):
+    records = read_records(str(file("a.jsonl", b'{"a":1}\n{"a":2}\n')))
+    next(records)
+    with pytest.raises(OSError, match="mine"):
+        records.throw(OSError("mine"))
+
+
+def test_the_file_is_closed_when_reading_stops_early(file, monkeypatch):
+    path = file("a.csv", b"id\n1\n2\n")
+    opened = []
+    real = type(path).open
+
+    def spy(self, *args, **kwargs):
+        opened.append(real(self, *args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(type(path), "open", spy)
+    records = read_records(f"file://{path}")
+    assert next(records) == {"id": "1"}
+    records.close()
+    assert [each.closed for each in opened] == [True]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from support.fresh import fresh_process
+
+import airflow_provider_zohocrm
+
+PUBLIC = {
+    "ZohoCRMHook": "airflow_provider_zohocrm.hooks.zohocrm",
+    "ZohoCRMAsyncHook": "airflow_provider_zohocrm.hooks.zohocrm",
+    "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
+    "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
+    "ZohoBulkReadOperator": "airflow_provider_zohocrm.operators.bulk_read",
+    "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
+    "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
+}
+
+
+def imported_by(statement: str) -> set[str]:
+    """Tell which top-level packages a statement imports, in a Python of its own."""
+    code = f"{statement}\nimport sys; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import airflow_provider_zohocrm",
+        "from airflow_provider_zohocrm.get_provider_info import get_provider_info; get_provider_info()",
+        "import airflow_provider_zohocrm; dir(airflow_provider_zohocrm); airflow_provider_zohocrm.__version__",
+        "from airflow_provider_zohocrm import ZohoCRMError",
+        "import airflow_provider_zohocrm.client.client, airflow_provider_zohocrm.client.aio",
+        "import airflow_provider_zohocrm.storage",
+    ],
+)
+def test_airflow_is_not_imported(statement):
+    assert "airflow" not in imported_by(statement)
+
+
+def test_the_root_imports_nothing_heavy():
+    heavy = {"requests", "aiohttp", "tenacity", "orjson", "pyarrow", "fsspec", "starlette"}
+    assert not heavy & imported_by("import airflow_provider_zohocrm")
+
+
+def test_parsing_a_dag_file_loads_nothing_heavy_on_top_of_airflow():
+    heavy = {"pyarrow", "aiohttp", "pandas", "starlette", "uvicorn"}
+    assert not heavy & {name.partition(".")[0] for name in fresh_process()["imported"]}
+
+
+@pytest.mark.parametrize(("name", "module"), PUBLIC.items())
+def test_a_public_name_loads_from_the_root_and_is_the_one_of_its_module(name, module):
+    found = getattr(airflow_provider_zohocrm, name)
+    assert found.__module__ == module
+    assert found is getattr(sys.modules[module], name)
+    assert name in airflow_provider_zohocrm.__all__
+
+
+def test_dir_shows_all_public_names_and_the_version():
+    assert set(dir(airflow_provider_zohocrm)) == set(airflow_provider_zohocrm.__all__) == {*PUBLIC, "__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="ZohoNothing"):
+        _ = airflow_provider_zohocrm.ZohoNothing
+    assert not hasattr(airflow_provider_zohocrm, "ZohoNothing")
