@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
-import urllib.request
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
@@ -405,12 +405,15 @@ class BulkRead:
             "query": {**job.query.echo, "page": job.page},
             "result": self.result(job),
         }
-        sent = {"url": job.callback, "body": body, "status": None}
-        request = urllib.request.Request(  # noqa: S310 - http to loopback, checked when the job was created
-            str(job.callback), orjson.dumps(body), {"Content-Type": "application/json"}, method="POST"
-        )
-        with suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - as above
-            sent["status"] = answer.status
+        sent: dict[str, Any] = {"url": job.callback, "body": body, "status": None}
+        parts = urlsplit(str(job.callback))
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        # By hand: no proxy of the environment is asked, and no redirect leads away from loopback.
+        connection = kind(parts.hostname or "", parts.port, timeout=5)
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        with suppress(OSError, http.client.HTTPException), closing(connection):
+            connection.request("POST", target, orjson.dumps(body), {"Content-Type": "application/json"})
+            sent["status"] = connection.getresponse().status
         self.callbacks.append(sent)
 
 

@@ -102,7 +102,7 @@ class Control:
         return _json({"seeded": self.state.store.seeded})
 
     async def reset(self, _request: Request) -> Response:
-        """Go back to the seeded data, default options, and nothing counted."""
+        """Go back to the seeded data and the options of the start, with nothing counted."""
         self.state.reset()
         return _json({"reset": True})
 

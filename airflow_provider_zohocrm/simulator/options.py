@@ -106,7 +106,7 @@ class Options:
         """
         for spec in fields(self):
             if spec.name == name:
-                setattr(self, name, _convert(spec.name, getattr(self, name), value, spec.metadata["choices"]))
+                setattr(self, name, _convert(spec.name, spec.default, value, spec.metadata["choices"]))
                 return
         raise ValueError(f"unknown option {name!r}; known: {', '.join(spec.name for spec in fields(self))}")
 
@@ -118,25 +118,20 @@ class Options:
         for name, value in values.items():
             self.set(name, value)
 
-    def restore(self) -> None:
-        """Put every switch back to its default."""
-        for spec in fields(self):
-            setattr(self, spec.name, spec.default)
-
     def as_dict(self) -> dict[str, Any]:
         """Return value by name."""
         return {spec.name: getattr(self, spec.name) for spec in fields(self)}
 
 
-def _convert(name: str, current: Any, value: Any, choices: tuple[Any, ...]) -> Any:
+def _convert(name: str, default: Any, value: Any, choices: tuple[Any, ...]) -> Any:
     text = str(value).strip()
     result: Any = text
-    if isinstance(current, bool):
+    if isinstance(default, bool):
         if text.lower() not in _ON | _OFF:
             raise ValueError(f"option {name} is on or off, not {value!r}")
         result = text.lower() in _ON
-    elif isinstance(current, (int, float)):
-        result = type(current)(text)
+    elif isinstance(default, (int, float)):
+        result = type(default)(text)
         if result < 0:
             raise ValueError(f"option {name} is not negative")
     if choices and result not in choices:

@@ -194,6 +194,14 @@ class Simulator:
         """The switches, to be set at any time."""
         return self.state.options
 
+    def configure(self, **options: Any) -> None:
+        """Set switches from text or values, checked.
+
+        :param options: value by name; ``utc_offset`` takes effect only this way.
+        """
+        self.options.update(options)
+        self.state.apply_options()
+
     @property
     def faults(self) -> list[dict[str, Any]]:
         """The faults that are planned, with how often each was met."""
@@ -267,5 +275,5 @@ class Simulator:
         self.state.tokens.kill_all()
 
     def reset(self) -> None:
-        """Go back to the seeded data, default options, and nothing planned or counted."""
+        """Go back to the seeded data and the options of the start, with nothing planned or counted."""
         self.state.reset()

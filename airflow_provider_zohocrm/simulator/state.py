@@ -33,6 +33,7 @@ class State:
         log: str | None = None,
     ) -> None:
         self.options = options or Options()
+        self._first_options = self.options.as_dict()
         self.clock = Clock(self.options.utc_offset)
         self.store = Store(self.clock, seed_number=seed_number, path=path)
         self.tokens = TokenServer(self.clock, self.options, seed_number)
@@ -82,8 +83,8 @@ class State:
         self.clock.set_offset(self.options.utc_offset)
 
     def reset(self) -> None:
-        """Back to the seeded data and the default options, with nothing used and nothing planned."""
-        self.options.restore()
+        """Back to the seeded data and the options of the start, with nothing used and nothing planned."""
+        self.options.update(self._first_options)
         self.apply_options()
         self.clock.shift = 0.0
         self.bulk.reset()

@@ -115,8 +115,11 @@ def test_parquet_and_csv_hold_the_same_values_as_jsonl(simulated, tmp_path):
     assert by_id(read(tmp_path, fields=names)[1]) == expected
     for suffix in ("csv", "csv.gz", "parquet"):
         rows = by_id(read(tmp_path, f"x.{suffix}", fields=names)[1])
-        texts = {key: {name: value or "" for name, value in row.items()} for key, row in rows.items()}
-        wanted = {key: {name: value or "" for name, value in row.items()} for key, row in expected.items()}
+        # An empty text and no text are the same in a CSV.
+        texts, wanted = (
+            {key: {name: row.get(name) or "" for name in ["id", *names]} for key, row in table.items()}
+            for table in (rows, expected)
+        )
         assert texts == wanted, suffix
 
 
@@ -209,7 +212,7 @@ def related_of(simulator, account):
 
 
 def test_related_records_and_those_of_a_deleted_record(simulated):
-    simulator = simulated({"Accounts": 2, "Contacts": 500})
+    simulator = simulated({"Accounts": 2, "Contacts": 700})
     hook = ZohoCRMHook()
     account = next(iter(truth(simulator, "Accounts")))
     expected = related_of(simulator, account)

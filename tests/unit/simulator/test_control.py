@@ -77,6 +77,13 @@ def test_reset(zoho: Zoho):
     assert control(zoho, "GET", "/counters")["calls"] == 0
 
 
+def test_reset_keeps_the_options_of_the_start():
+    with Simulator({"Leads": 3}, discrete_limit=20) as simulator:
+        simulator.options.discrete_limit = 1
+        simulator.reset()
+        assert simulator.options.discrete_limit == 20
+
+
 def test_wrong_control_requests_say_why(zoho: Zoho):
     for path, body in (
         ("/options", {"nothing": 1}),

@@ -486,6 +486,5 @@ def test_same_seed_number_same_records(zoho: Zoho):
 
 
 def test_offset_of_the_user(zoho: Zoho):
-    zoho.simulator.options.utc_offset = "-08:00"
-    zoho.simulator.state.apply_options()
+    zoho.simulator.configure(utc_offset="-08:00")
     assert zoho.get(LEADS, {"fields": "Created_Time"}).json()["data"][0]["Created_Time"].endswith("-08:00")

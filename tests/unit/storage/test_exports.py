@@ -162,6 +162,15 @@ def test_a_result_cut_off_within_quotes_is_no_result(tmp_path, suffix):
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of yesterday"]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("expected", [0, 2, 4])
+def test_more_or_fewer_rows_than_zoho_counted_are_no_result(tmp_path, suffix, expected):
+    with pytest.raises(ZohoBulkReadError, match=f"counts {expected} records, and its result holds 3"):
+        write_csv_export(io.BytesIO(EXPORT), str(tmp_path / f"a.{suffix}"), expected=expected)
+    assert list(tmp_path.iterdir()) == []
+    assert write_csv_export(io.BytesIO(EXPORT), str(tmp_path / f"a.{suffix}"), expected=3)["records"] == 3
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 @pytest.mark.parametrize(
     ("content", "message"),
