@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 class ZohoCRMError(Exception):
     """Root of all errors of this package.
 
-    ``results`` holds Zoho's results of the records that were written before the error, if any were.
+    ``results`` holds Zoho's results of the records that were written before the error, if any were. ``exhausted``
+    tells that the call was repeated as often as it may be.
     """
 
     results: Sequence[dict[str, Any]] = ()
+    exhausted = False
 
 
 class ZohoConfigurationError(ZohoCRMError, ValueError):
@@ -48,7 +50,7 @@ class ZohoAPIError(ZohoCRMError):
     """Raised when Zoho refused a request.
 
     :param message: what was asked, what Zoho said, what to do.
-    :param status: HTTP status.
+    :param status: HTTP status, or 0.
     :param code: Zoho's code, e.g. ``INVALID_MODULE``; empty when the body named none.
     :param details: Zoho's ``details``: an object, or a list for some codes.
     :param retry_after: seconds after which Zoho asked to be called again, if it did.
@@ -58,7 +60,7 @@ class ZohoAPIError(ZohoCRMError):
         self,
         message: str,
         *,
-        status: int,
+        status: int = 0,
         code: str = "",
         details: dict[str, Any] | list[Any] | None = None,
         retry_after: float | None = None,

@@ -10,6 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from support.connection import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +31,6 @@ def _give_airflow_a_home() -> None:
 
 
 _give_airflow_a_home()
-
-CONNECTION = {
-    "conn_type": "zohocrm",
-    "login": "1000.CLIENT",
-    "password": "the-client-secret",
-    "extra": {"refresh_token": "1000.the-refresh-token", "token_store": "memory"},
-}
 
 
 @pytest.fixture(autouse=True)

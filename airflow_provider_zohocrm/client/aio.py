@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
@@ -15,7 +16,7 @@ from airflow_provider_zohocrm.client.answers import read_answer
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, usable
-from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoTransportError
+from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -61,8 +62,8 @@ class AsyncTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AsyncTransport:
-        import aiohttp
-
+        # The first import takes longer than a triggerer's event loop may be blocked.
+        aiohttp = await asyncio.to_thread(import_module, "aiohttp")
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._timeout),
             trust_env=True,
@@ -103,7 +104,13 @@ class AsyncTransport:
 
     async def _repeated(self, call: Call, once: Callable[..., Awaitable[T]], *args: Any) -> T:
         # tenacity awaits only what it knows for a coroutine function: no lambda.
-        return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
+        try:
+            return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
+        except ZohoCRMError as error:
+            error.exhausted = (
+                True  # a token that cannot be had is not asked for again by the call that needs it
+            )
+            raise
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:
         token = await self.token()

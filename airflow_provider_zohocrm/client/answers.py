@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client import jsontext
@@ -135,9 +137,9 @@ def error_of(
     wrapped = envelope.get("data")
     if isinstance(wrapped, list) and wrapped and isinstance(wrapped[0], dict):
         envelope = wrapped[0]
-    code = str(envelope.get("code") or "")
+    code = printable(str(envelope.get("code") or ""))
     details = envelope.get("details") or {}
-    said = str(envelope.get("message") or "") if envelope else _text(body[:200])
+    said = printable(str(envelope.get("message") or "")) if envelope else _text(body[:200])
     kind = (
         _BY_CODE.get(code) or _BY_STATUS.get(status) or (ZohoServerError if status >= 500 else ZohoAPIError)
     )
@@ -165,19 +167,35 @@ def needed_scope(call: Call) -> str:
     for part, scope in _SCOPES:
         if part in call.path:
             return scope
-    return "ZohoCRM.modules.ALL"
+    operation = {"GET": "READ", "DELETE": "DELETE", "PUT": "UPDATE"}.get(call.method, "CREATE")
+    return f"ZohoCRM.modules.ALL (or ZohoCRM.modules.<module>.{operation})"
 
 
 def retry_after(headers: Mapping[str, str], details: Any = None) -> float | None:
     """Read after how many seconds Zoho wants to be called again, from the header or ``details.retry_after``."""
-    given: Any = headers.get("Retry-After")
-    if given is None and isinstance(details, dict):
-        given = details.get("retry_after")
+    found = _seconds(headers.get("Retry-After"))
+    if found is None and isinstance(details, dict):
+        found = _seconds(details.get("retry_after"))
+    return found
+
+
+def _seconds(given: Any) -> float | None:
+    """Read seconds, or the seconds until an HTTP date to come."""
     try:
         seconds = float(given)
     except (TypeError, ValueError):
-        return None
+        seconds = _seconds_until(given) if isinstance(given, str) else -1.0
     return seconds if 0 <= seconds < float("inf") else None
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return -1.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return (moment - datetime.now(timezone.utc)).total_seconds()
 
 
 def records_of(answer: dict[str, Any] | None, call: Call) -> list[dict[str, Any]]:
@@ -200,9 +218,13 @@ def write_results(answer: dict[str, Any] | None, call: Call, count: int) -> list
     """
     results = records_of(answer, call)
     if len(results) != count:
+        first = results[0] if results and isinstance(results[0], dict) else {}
+        said = printable(
+            f"{first.get('code', '')} {first.get('message', '')} {first.get('details') or ''}"[:300]
+        )
         raise ZohoResponseError(
             f"{call}: {count} records were sent and {len(results)} results came back; which record a result belongs "
-            "to cannot be told. Some of them may have been written."
+            f"to cannot be told. Some of them may have been written. The first result: {said or 'none'}"
         )
     return results
 
@@ -218,5 +240,9 @@ def _is_per_record(answer: dict[str, Any]) -> bool:
 
 def _text(raw: bytes) -> str:
     """Make foreign bytes fit for one line of a log."""
-    text = raw.decode("utf-8", "replace")
+    return printable(raw.decode("utf-8", "replace"))
+
+
+def printable(text: str) -> str:
+    """Make foreign text fit for one line of a log."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

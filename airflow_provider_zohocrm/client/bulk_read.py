@@ -214,13 +214,18 @@ def job_body(
         body["callback"] = _callback(callback)
     if file_type != "csv":
         body["file_type"] = file_type
-    return body
+    # A page token stands for everything the first job was given.
+    return body if page_token is None else {"query": query}
 
 
 def _callback(callback: str | Mapping[str, str]) -> dict[str, str]:
     given = {"url": callback} if isinstance(callback, str) else dict(callback)
     url, method = str(given.get("url", "")), str(given.get("method", "post")).lower()
-    if urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).netloc:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("https", "http") or not parts.netloc:
         raise ZohoValidationError(f"callback url {url!r} is no web address")
     if method != "post":
         raise ZohoValidationError(f"callback method is {method!r}; Zoho only posts")

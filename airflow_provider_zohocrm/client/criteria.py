@@ -97,7 +97,12 @@ def _shape_leaf(node: Mapping[str, Any], version: ApiVersion, leaves: list[str])
 
 
 def _value(name: str, comparator: str, value: Any) -> Any:
-    if isinstance(value, (list, tuple, set, frozenset)):
+    several = isinstance(value, (list, tuple, set, frozenset))
+    if comparator != "equal" and any(isinstance(item, bool) for item in (value if several else [value])):
+        raise ZohoValidationError(
+            f"a boolean such as {name} can only be compared by equal, not by {comparator}"
+        )
+    if several:
         values = [_scalar(item) for item in value]
         if comparator in _RANGES and len(values) != 2:
             raise ZohoValidationError(
@@ -112,10 +117,6 @@ def _value(name: str, comparator: str, value: Any) -> Any:
         return values
     if comparator in _RANGES:
         raise ZohoValidationError(f"{comparator} on {name} needs a list of two values, from and to")
-    if isinstance(value, bool) and comparator != "equal":
-        raise ZohoValidationError(
-            f"a boolean such as {name} can only be compared by equal, not by {comparator}"
-        )
     if comparator in _LISTS:
         return [_scalar(value)]
     return _scalar(value)

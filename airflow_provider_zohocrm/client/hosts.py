@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -38,6 +39,9 @@ DATA_CENTERS = {
     "sg": DataCenter("accounts.zoho.sg", "zohoapis.sg"),
 }
 
+# What a host name or address may be made of; browsers and libraries disagree about all else.
+_HOST = re.compile(r"[a-z0-9.-]+|[0-9a-f:]+")
+
 # Host prefix of each environment (reference sheet §1.1).
 ENVIRONMENTS = {"production": "www", "sandbox": "sandbox", "developer": "developer"}
 
@@ -63,16 +67,16 @@ def checked_url(url: str, field: str) -> str:
     url = url.strip().rstrip("/")
     try:
         parts = urlsplit(url)
-        loopback = is_loopback(parts.hostname)
+        host = parts.hostname or ""
         _ = parts.port  # raises on a port that is none
     except ValueError:
-        parts, loopback = urlsplit(""), False
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ZohoConfigurationError(f"{field} {url!r} is no web address; write e.g. https://www.zohoapis.eu")
-    if parts.scheme == "http" and not loopback:
-        raise ZohoConfigurationError(f"{field} {url!r} would send the token unencrypted; use https")
+        parts, host = urlsplit(""), ""
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ZohoConfigurationError(f"{field} must be a bare address without user, query or fragment")
+    if parts.scheme not in ("https", "http") or not _HOST.fullmatch(host):
+        raise ZohoConfigurationError(f"{field} {url!r} is no web address; write e.g. https://www.zohoapis.eu")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ZohoConfigurationError(f"{field} {url!r} would send the token unencrypted; use https")
     return url
 
 
@@ -92,6 +96,8 @@ def trusted_api_url(api_domain: str, accounts_url: str, environment: str) -> str
         parts, host, port = urlsplit(""), "", None
     if is_loopback(host) and is_loopback(urlsplit(accounts_url).hostname):
         return f"{parts.scheme}://{parts.netloc}"
+    if not _HOST.fullmatch(host):
+        host = ""
     domain = next(
         (dc.api for dc in DATA_CENTERS.values() if host == dc.api or host.endswith("." + dc.api)), None
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from airflow_provider_zohocrm.exceptions import ZohoValidationError
+
 
 def loads(text: bytes) -> Any:
     """Parse JSON.
@@ -20,11 +22,14 @@ def loads(text: bytes) -> Any:
 def dumps(value: Any) -> bytes:
     """Render JSON as Zoho takes it: datetimes to the second and with offset, decimals with all their digits.
 
-    :raises TypeError: for a value JSON has no form for.
+    :raises ZohoValidationError: for a value JSON has no form for.
     """
-    return orjson.dumps(
-        value, default=_render, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
-    )
+    try:
+        return orjson.dumps(value, _render, orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        raise ZohoValidationError(
+            f"What was to be sent to Zoho is no JSON: {error.__cause__ or error}"
+        ) from None
 
 
 def _render(value: Any) -> Any:
@@ -43,8 +48,10 @@ def zoho_datetime(value: datetime | str) -> str:
     """Render a moment as Zoho takes it: ISO 8601, with offset, without fraction (reference sheet §2.1).
 
     :param value: a datetime or ISO 8601 text; without an offset it counts as UTC, as everywhere in Airflow.
-    :raises ValueError: if the text is no moment.
+    :raises ValueError: if it is no moment.
     """
+    if not isinstance(value, (str, datetime)):
+        raise ValueError(f"{value!r} is no moment")
     if isinstance(value, str):
         text = value.strip()
         value = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" and text else text)

@@ -58,6 +58,14 @@ class MetadataApi(ApiBase):
             if field.get("data_type") not in _NOT_IN_LISTS
         ]
 
+    def all_fields(self, module: str) -> list[str]:
+        """Name every field that a single record can hold, subforms among them.
+
+        :param module: API name, e.g. ``Leads``.
+        :return: API names in Zoho's order.
+        """
+        return [field["api_name"] for field in self.get_fields(module)]
+
     def _settings(self, what: str, params: dict[str, str]) -> list[dict[str, Any]]:
         call = Call("GET", self.path("settings", what), params)
         answer = self.send(call) or {what: []}

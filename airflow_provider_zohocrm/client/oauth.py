@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import retry_after
+from airflow_provider_zohocrm.client.answers import printable, retry_after
 from airflow_provider_zohocrm.client.calls import Call
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 TOKEN_CALL = Call("POST", "/oauth/v2/token")
 
+# What an HTTP header can carry.
+_VALUE = re.compile(r"[!-~]+")
 _OTHER_DATA_CENTER = (
     "Most often the data centre of the connection is not the one the client was created in "
     "(its API console tells: accounts.zoho.com, .eu, .in …)."
@@ -56,9 +59,9 @@ class Token:
     expires_at: float
     life: float
 
-    def is_fresh(self, now: float) -> bool:
-        """Tell whether it lasts long enough to start work with: 5 minutes, or a tenth of a shorter life."""
-        return self.expires_at - now > min(300.0, self.life / 10)
+    def is_usable(self, now: float) -> bool:
+        """Tell whether it can be sent, and lasts long enough to start work with: 5 minutes, or a tenth of its life."""
+        return bool(_VALUE.fullmatch(self.value)) and self.expires_at - now > min(300.0, self.life / 10)
 
 
 def token_form(credentials: ZohoCredentials) -> dict[str, str]:
@@ -89,7 +92,7 @@ def read_token_answer(
         answer = None
     fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
     value = fields.get("access_token")
-    if isinstance(value, str) and value and status < 300:
+    if isinstance(value, str) and _VALUE.fullmatch(value) and status < 300:
         life = _life(fields)
         return Token(value, str(fields.get("api_domain") or ""), now + life, life)
     where = f"{TOKEN_CALL} at {credentials.accounts_url}"
@@ -107,7 +110,7 @@ def read_token_answer(
 
 
 def _refusal(where: str, status: int, fields: dict[str, Any]) -> ZohoAPIError:
-    code = str(fields.get("error") or "").strip()[:100]
+    code = printable(str(fields.get("error") or ""))[:100]
     key = code.lower().replace(" ", "_")
     said = code or ("an answer without access_token" if fields else "no JSON")
     remedy = _REMEDIES.get(

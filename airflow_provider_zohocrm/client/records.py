@@ -127,9 +127,7 @@ class RecordsApi(MetadataApi):
                 "include_child": include_child,
             },
             modified_since,
-            page_size
-            if max_records is None
-            else min(page_size, _positive(max_records, "max_records") or page_size),
+            _page_size(page_size, _positive(max_records, "max_records")),
         )
         return islice(self._list(query), max_records)
 
@@ -539,10 +537,10 @@ def _since(moment: Moment | None) -> dict[str, str]:
         ) from None
 
 
-def _page_size(size: int) -> int:
+def _page_size(size: int, wanted: int | None = None) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= PAGE_SIZE:
         raise ZohoValidationError(f"page_size is {size!r}; it must be 1 to {PAGE_SIZE}")
-    return size
+    return size if wanted is None else min(size, wanted)
 
 
 def _positive(value: int | None, what: str) -> int | None:

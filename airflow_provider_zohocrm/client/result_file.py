@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import zipfile
-import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoCorruptResultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_BUFFER = 256 << 10
 
 
 @contextmanager
@@ -23,12 +26,39 @@ def open_result(archive: BinaryIO, job_id: str, file_type: str) -> Iterator[Bina
     :raises ZohoCorruptResultError: if the archive is truncated or damaged, also while it is being read.
     :raises ZohoBulkReadError: if it does not hold exactly one file that can be meant.
     """
+    with contextlib.ExitStack() as stack:
+        with _corrupt(job_id):
+            opened = stack.enter_context(zipfile.ZipFile(archive))
+            member = stack.enter_context(opened.open(_member(opened, job_id, file_type)))
+        yield cast("BinaryIO", io.BufferedReader(_Member(member, job_id), _BUFFER))
+
+
+class _Member(io.RawIOBase):
+    """Reads a member, and tells damage of the archive from failures of whoever reads."""
+
+    def __init__(self, member: IO[bytes], job_id: str) -> None:
+        self._member = member
+        self._job_id = job_id
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with _corrupt(self._job_id):
+            chunk = self._member.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+@contextmanager
+def _corrupt(job_id: str) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(archive) as opened, opened.open(_member(opened, job_id, file_type)) as stream:
-            yield cast("BinaryIO", stream)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        yield
+    except ZohoBulkReadError:
+        raise
+    except Exception as error:  # zipfile raises whatever its bytes lead it to
         raise ZohoCorruptResultError(
-            f"The result of bulk read job {job_id} is damaged or incomplete: {error}"
+            f"The result of bulk read job {job_id} is damaged or incomplete: {type(error).__name__}: {error}"
         ) from error
 
 

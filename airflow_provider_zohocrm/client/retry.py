@@ -11,6 +11,7 @@ import tenacity
 
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
+    ZohoCRMError,
     ZohoRateLimitError,
     ZohoServerError,
     ZohoTransportError,
@@ -43,11 +44,14 @@ class RetryPolicy:
 
         A call that is not repeatable is repeated only after a failure that proves that Zoho did nothing.
         """
-        if isinstance(error, ZohoRateLimitError):
-            return (error.retry_after or 0) <= self.longest
+        if not isinstance(error, ZohoCRMError) or error.exhausted:
+            return False
         if isinstance(error, ZohoTransportError):
             return call.repeatable or not error.sent
-        return isinstance(error, ZohoServerError) and call.repeatable
+        if isinstance(error, (ZohoRateLimitError, ZohoServerError)):
+            refused = isinstance(error, ZohoRateLimitError)
+            return (refused or call.repeatable) and (error.retry_after or 0) <= self.longest
+        return False
 
     def wait(self, error: BaseException | None, attempt: int, call: Call) -> float:
         """Decide the seconds before the next try: what Zoho asked for, else exponential with full jitter.

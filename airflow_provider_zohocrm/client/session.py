@@ -30,11 +30,15 @@ class ZohoAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Authorise one request."""
         token = self._token()
-        here, api = urlsplit(request.url or ""), urlsplit(self._api_base(token))
-        if (here.scheme, here.netloc) == (api.scheme, api.netloc):
+        if _origin(request.url or "") == _origin(self._api_base(token)):
             # The answer says "Bearer", yet this is the prefix Zoho documents (reference sheet §1.2, §1.6).
             request.headers["Authorization"] = f"Zoho-oauthtoken {token.value}"
         return request
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 class ZohoSession(requests.Session):

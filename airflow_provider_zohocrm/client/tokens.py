@@ -53,4 +53,4 @@ def usable(token: Token | None, refused: str | None, now: float) -> Token | None
     :param refused: value of the token a call failed with, or None.
     :param now: Unix time.
     """
-    return token if token is not None and token.value != refused and token.is_fresh(now) else None
+    return token if token is not None and token.value != refused and token.is_usable(now) else None

@@ -17,7 +17,7 @@ from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.session import Timeout, ZohoAuth, ZohoSession
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, minting, usable
-from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoTransportError
+from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,13 +87,14 @@ class Transport:
         if token is None:
             key = self.credentials.token_key
             with minting(key):
-                token = usable(self._store.load(key), refused, now)
+                # Another thread may have been here, whether or not the store keeps what it was given.
+                token = usable(self._token, refused, now) or usable(self._store.load(key), refused, now)
                 if token is None:
                     token = self._repeated(TOKEN_CALL, self._mint)
                     self._store.save(key, token)
-            if self._on_token is not None:
-                self._on_token(token.value)
-            self._token = token
+                if self._on_token is not None:
+                    self._on_token(token.value)
+                self._token = token
         return token
 
     def close(self) -> None:
@@ -105,7 +106,13 @@ class Transport:
         return self.credentials.api_base(token.api_domain)
 
     def _repeated(self, call: Call, once: Callable[[], T]) -> T:
-        return tenacity.Retrying(sleep=time.sleep, **self.policy.options(call))(once)
+        try:
+            return tenacity.Retrying(sleep=time.sleep, **self.policy.options(call))(once)
+        except ZohoCRMError as error:
+            error.exhausted = (
+                True  # a token that cannot be had is not asked for again by the call that needs it
+            )
+            raise
 
     def _authorised(self, once: Callable[[], T]) -> T:
         """Run a request, once more with another token if Zoho refuses the one it was sent with."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
+# An exponent of more digits would be written out as a text that fills the memory.
+_DECIMAL = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?")
 
 
 def text_converter(fields: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, str]], dict[str, Any]]:
@@ -28,16 +33,12 @@ def text_converter(fields: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str
 def _value(text: str, json_type: str | None, data_type: str | None) -> Any:
     if json_type == "boolean":
         return {"true": True, "false": False}.get(text.strip().lower(), text)
-    if json_type == "integer":
-        return (
-            int(text) if text.strip().lstrip("+-").isascii() and text.strip().lstrip("+-").isdigit() else text
-        )
-    if json_type == "double":
-        try:
-            number = Decimal(text.strip())
-        except InvalidOperation:
-            return text
-        return number if number.is_finite() else text
+    if json_type == "integer" and _INTEGER.fullmatch(text.strip()):
+        number = int(text)
+        # JSON libraries give an integer 64 bits; a decimal has as many digits as it needs.
+        return number if -(2**63) <= number < 2**63 else Decimal(number)
+    if json_type == "double" and _DECIMAL.fullmatch(text.strip()):
+        return Decimal(text.strip())
     if json_type == "jsonarray" and data_type == "multiselectpicklist":
         return [part.strip() for part in text.split(";") if part.strip()]
     if json_type == "jsonobject" and text.strip().isascii() and text.strip().isdigit():

@@ -21,7 +21,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoValidationError,
 )
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
-from airflow_provider_zohocrm.operators.parameters import from_json, given, whole_number
+from airflow_provider_zohocrm.operators.parameters import from_json, given, seconds, truth, whole_number
 from airflow_provider_zohocrm.storage import file_format, numbered_path, write_csv_export, write_raw_export
 from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
@@ -90,6 +90,10 @@ class ZohoBulkReadOperator(BaseOperator):
         "callback",
         "output_path",
         "max_pages",
+        "wait_for_completion",
+        "poll_interval",
+        "max_poll_interval",
+        "timeout",
         "zohocrm_conn_id",
         "api_version",
     )
@@ -108,10 +112,10 @@ class ZohoBulkReadOperator(BaseOperator):
         output_path: str | None = None,
         max_pages: int | str | None = None,
         deferrable: bool = default_deferrable(),
-        wait_for_completion: bool = True,
-        poll_interval: float = FIRST_POLL,
-        max_poll_interval: float = LONGEST_POLL,
-        timeout: float = 6 * 60 * 60,
+        wait_for_completion: bool | str = True,
+        poll_interval: float | str = FIRST_POLL,
+        max_poll_interval: float | str = LONGEST_POLL,
+        timeout: float | str = 6 * 60 * 60,
         zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
         api_version: str | None = None,
         **kwargs: Any,
@@ -140,10 +144,12 @@ class ZohoBulkReadOperator(BaseOperator):
         """
         hook = self._hook()
         job_body(hook.version, **self._query())
-        if self.wait_for_completion:
+        self._waits()
+        wait = truth(self.wait_for_completion, "wait_for_completion") is not False
+        if wait:
             self._check_output()
         progress = self._submit(context, hook, page=1)
-        if not self.wait_for_completion:
+        if not wait:
             return {"job_id": progress["job_id"], "module": self.module, "files": [], "records": 0}
         return self._advance(context, hook, progress)
 
@@ -178,6 +184,14 @@ class ZohoBulkReadOperator(BaseOperator):
             "file_type": given(self.file_type) or "csv",
             "callback": given(self.callback),
         }
+
+    def _waits(self) -> tuple[float, float, float]:
+        """Read the first and the longest seconds between two looks, and the seconds a job may take."""
+        return (
+            seconds(self.poll_interval, "poll_interval"),
+            seconds(self.max_poll_interval, "max_poll_interval"),
+            seconds(self.timeout, "timeout"),
+        )
 
     def _check_output(self) -> None:
         if not given(self.output_path):
@@ -240,27 +254,29 @@ class ZohoBulkReadOperator(BaseOperator):
         return {"files": files, "records": records, "module": self.module, "more_records": more_records}
 
     def _defer(self, progress: Progress) -> NoReturn:
-        end_time = progress["submitted_at"] + self.timeout
+        first, longest, timeout = self._waits()
+        end_time = progress["submitted_at"] + timeout
         self.defer(
             trigger=BulkReadJobTrigger(
                 job_id=progress["job_id"],
                 zohocrm_conn_id=self.zohocrm_conn_id,
-                poll_interval=self.poll_interval,
-                max_poll_interval=self.max_poll_interval,
+                poll_interval=first,
+                max_poll_interval=longest,
                 end_time=end_time,
                 api_version=given(self.api_version),
             ),
             method_name="execute_complete",
             kwargs={"progress": dict(progress)},
             # A back-stop for a trigger that never fires; the trigger's own deadline comes first.
-            timeout=timedelta(seconds=max(0.0, end_time - time.time()) + 10 * self.max_poll_interval),
+            timeout=timedelta(seconds=max(0.0, end_time - time.time()) + 10 * longest),
         )
         raise AssertionError("defer returned")
 
     def _poll(self, hook: ZohoCRMHook, progress: Progress) -> Job:
         """Wait for the job in the worker."""
-        end_time = progress["submitted_at"] + self.timeout
-        for delay in poll_delays(self.poll_interval, self.max_poll_interval):
+        first, longest, timeout = self._waits()
+        end_time = progress["submitted_at"] + timeout
+        for delay in poll_delays(first, longest):
             if time.time() >= end_time:
                 break
             time.sleep(max(0.0, min(delay, end_time - time.time())))
@@ -271,7 +287,7 @@ class ZohoBulkReadOperator(BaseOperator):
 
     def _fail_by_timeout(self, progress: Progress) -> NoReturn:
         raise ZohoBulkReadTimeoutError(
-            f"Bulk read job {progress['job_id']} did not end within {self.timeout:.0f} s. Zoho goes on with it; its "
+            f"Bulk read job {progress['job_id']} did not end within {self._waits()[2]:.0f} s. Zoho goes on with it; its "
             "result can be fetched for a day. Raise timeout, or run fewer jobs at once: Zoho works on them one after "
             "another."
         )

@@ -30,6 +30,20 @@ def whole_number(value: Any, what: str) -> int | None:
     return number
 
 
+def seconds(value: Any, what: str) -> float:
+    """Read a number of seconds.
+
+    :raises ZohoValidationError: if it is none, or below 0.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number < float("inf"):
+        raise ZohoValidationError(f"{what} is {value!r}; it must be a number of seconds")
+    return number
+
+
 def truth(value: Any, what: str) -> bool | None:
     """Read true or false.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseOperator
 from airflow_provider_zohocrm.client.calls import field_names
+from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.parameters import given, truth, whole_number
@@ -102,7 +103,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         territory_id: str | int | None = None,
         include_child: bool | str | None = None,
         modified_since: str | datetime | None = None,
-        page_size: int | str = 200,
+        page_size: int | str = PAGE_SIZE,
         max_records: int | str | None = None,
         output_path: str | None = None,
         max_xcom_records: int | str = 1000,
@@ -142,10 +143,10 @@ class ZohoGetRecordsOperator(BaseOperator):
         records = self._records(hook, fields)
         if path is None:
             return self._small(records)
-        lists_need_fields = hook.version.fields_required and given(self.record_id) is None
-        if fields is None and (needs_columns or lists_need_fields):
-            fields = hook.list_fields(self.module)
-            if lists_need_fields:
+        is_list = given(self.record_id) is None
+        if fields is None and (needs_columns or (is_list and hook.version.fields_required)):
+            fields = hook.list_fields(self.module) if is_list else hook.all_fields(self.module)
+            if is_list:
                 records = self._records(hook, fields)
         watermark = Watermark()
         columns = None if fields is None else list(dict.fromkeys(["id", *fields]))
@@ -167,6 +168,7 @@ class ZohoGetRecordsOperator(BaseOperator):
                 raise ZohoValidationError(f"record_id cannot be combined with {', '.join(others)}")
             record = hook.get_record(self.module, record_id, fields)
             return [] if record is None else [record]
+        page_size = whole_number(self.page_size, "page_size")
         return hook.get_records(
             self.module,
             fields,
@@ -179,7 +181,7 @@ class ZohoGetRecordsOperator(BaseOperator):
             territory_id=given(self.territory_id),
             include_child=truth(self.include_child, "include_child"),
             modified_since=given(self.modified_since),
-            page_size=whole_number(self.page_size, "page_size") or 200,
+            page_size=PAGE_SIZE if page_size is None else page_size,
             max_records=whole_number(self.max_records, "max_records"),
         )
 

@@ -121,14 +121,17 @@ class ZohoUpsertOperator(BaseOperator):
         if rejects_path is not None:
             file_format(rejects_path)
         hook = ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
+        options = self._options()
+        hook.iter_write("upsert", self.module, [], **options)  # checks them, and sends nothing
+        records = self._input(hook)
         outcome = Outcome(rejects_path)
         failure: Exception | None = None
         if rejects_path is None:
-            failure = self._upsert(hook, outcome, None)
+            failure = self._upsert(hook, records, options, outcome, None)
         else:
             # What was rejected is published even when a later batch fails.
             with open_record_writer(rejects_path, REJECT_COLUMNS) as writer:
-                failure = self._upsert(hook, outcome, writer)
+                failure = self._upsert(hook, records, options, outcome, writer)
         summary = outcome.summary
         ti = context.get("ti")
         if ti is not None:
@@ -158,9 +161,8 @@ class ZohoUpsertOperator(BaseOperator):
             raise ZohoValidationError(f"max_reject_ratio is {ratio!r}; it must be a share from 0 to 1")
         return share
 
-    def _upsert(self, hook: ZohoCRMHook, outcome: Outcome, writer: RecordWriter | None) -> Exception | None:
-        """Write all batches, and return what stopped them, if anything did."""
-        options: dict[str, Any] = {
+    def _options(self) -> dict[str, Any]:
+        return {
             "duplicate_check_fields": given(self.duplicate_check_fields),
             "trigger": name_list(self.trigger, "trigger"),
             "apply_feature_execution": name_list(self.apply_feature_execution, "apply_feature_execution"),
@@ -168,8 +170,18 @@ class ZohoUpsertOperator(BaseOperator):
             "external_id": given(self.external_id),
             "lar_id": given(self.lar_id),
         }
+
+    def _upsert(
+        self,
+        hook: ZohoCRMHook,
+        records: Iterator[Mapping[str, Any]],
+        options: dict[str, Any],
+        outcome: Outcome,
+        writer: RecordWriter | None,
+    ) -> Exception | None:
+        """Write all batches, and return what stopped them, if anything did."""
         try:
-            for batch in batches(self._input(hook), RECORDS_PER_WRITE):
+            for batch in batches(records, RECORDS_PER_WRITE):
                 results = hook.upsert_records(self.module, batch, **options)
                 rejects = list(outcome.take(batch, results))
                 for reject in rejects:
@@ -192,8 +204,8 @@ class ZohoUpsertOperator(BaseOperator):
             return iter(list(checked_records(records)))
         rows = read_records(path)
         if file_format(path).name == "csv":
-            return map(text_converter(hook.get_fields(self.module)), rows)
-        return rows
+            rows = map(text_converter(hook.get_fields(self.module)), rows)
+        return checked_records(rows)
 
 
 class Outcome:

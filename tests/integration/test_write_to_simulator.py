@@ -56,7 +56,9 @@ def test_250_records_with_bad_ones_are_upserted_and_the_bad_ones_written_out(sim
     after = truth(simulator, "Leads")
     assert len(after) == len(before) + result["inserted"]
     stored = {row["Email"]: row["Last_Name"] for row in after.values()}
-    assert {email: stored[email] for email in good} == {email: one["Last_Name"] for email, one in good.items()}
+    assert {email: stored[email] for email in good} == {
+        email: one["Last_Name"] for email, one in good.items()
+    }
     assert len(asked(simulator, UPSERTS)) == 3
 
 
@@ -84,7 +86,12 @@ def test_by_default_the_task_fails_after_all_batches(simulated):
 def test_records_come_from_a_file(simulated, tmp_path, suffix):
     simulator = simulated({"Leads": 20})
     rows = [
-        {"Last_Name": f'Bo"yle {n},\nÜ', "Company": "Zylker", "Email": f"f{n}@example.com", "Annual_Revenue": 1.5 * n}
+        {
+            "Last_Name": f'Bo"yle {n},\nÜ',
+            "Company": "Zylker",
+            "Email": f"f{n}@example.com",
+            "Annual_Revenue": 1.5 * n,
+        }
         for n in range(150)
     ]
     path = tmp_path / f"x.{suffix}"
@@ -96,15 +103,18 @@ def test_records_come_from_a_file(simulated, tmp_path, suffix):
             writer.writeheader()
             writer.writerows(rows)
     else:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow as pa
+        from pyarrow import parquet
 
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        parquet.write_table(pa.Table.from_pylist(rows), path)
     assert run(input_path=str(path), duplicate_check_fields="Email")["inserted"] == 150
     stored = {one["Email"]: one for one in simulator.table("Leads")}
     for row in rows:
         found = stored[row["Email"]]
-        assert (found["Last_Name"], float(found["Annual_Revenue"])) == (row["Last_Name"], row["Annual_Revenue"])
+        assert (found["Last_Name"], float(found["Annual_Revenue"])) == (
+            row["Last_Name"],
+            row["Annual_Revenue"],
+        )
 
 
 @pytest.mark.parametrize(("trigger", "sent"), [(None, None), ([], []), (["workflow"], ["workflow"])])

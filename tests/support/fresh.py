@@ -58,7 +58,7 @@ print("\\n" + json.dumps(seen))
 @cache
 def fresh_process() -> dict[str, Any]:
     """Import the public names, and run a trigger whose Zoho cannot be reached."""
-    from conftest import CONNECTION
+    from support.connection import CONNECTION
 
     nobody = "http://127.0.0.1:9"
     extra = {**CONNECTION["extra"], "api_url": nobody, "accounts_url": nobody}

@@ -36,7 +36,13 @@ class Deferral:
     """One time that a task gave its worker slot back."""
 
     def __init__(self, path: str, trigger: dict[str, Any], method: str, kwargs: dict[str, Any], timeout: Any):
-        self.path, self.trigger, self.method, self.kwargs, self.timeout = path, trigger, method, kwargs, timeout
+        self.path, self.trigger, self.method, self.kwargs, self.timeout = (
+            path,
+            trigger,
+            method,
+            kwargs,
+            timeout,
+        )
         self.events: list[dict[str, Any]] = []
 
 
@@ -93,7 +99,11 @@ def run_to_end(
         except TaskDeferred as deferred:
             path, kwargs = deferred.trigger.serialize()
             deferral = Deferral(
-                path, through_json(kwargs), deferred.method_name, through_json(deferred.kwargs or {}), deferred.timeout
+                path,
+                through_json(kwargs),
+                deferred.method_name,
+                through_json(deferred.kwargs or {}),
+                deferred.timeout,
             )
             deferrals.append(deferral)
             return deferral

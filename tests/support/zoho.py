@@ -102,7 +102,7 @@ def page(records: Iterable[dict[str, Any]], *, more: str | bool = False, number:
 
 def fields(*names: str, **kinds: tuple[str, str]) -> dict[str, Any]:
     """Build field metadata: texts by name, and others as ``name=(data_type, json_type)``."""
-    described = {name: ("text", "string") for name in names} | kinds
+    described = dict.fromkeys(names, ("text", "string")) | kinds
     return {
         "fields": [
             {"api_name": name, "data_type": data_type, "json_type": json_type, "length": 255}
@@ -137,7 +137,12 @@ def written(*actions: str) -> dict[str, Any]:
 
 def job_added(job_id: str) -> dict[str, Any]:
     """Build the answer that creates a bulk read job."""
-    details = {"id": job_id, "operation": "read", "state": "ADDED", "created_time": "2026-01-01T00:00:00+00:00"}
+    details = {
+        "id": job_id,
+        "operation": "read",
+        "state": "ADDED",
+        "created_time": "2026-01-01T00:00:00+00:00",
+    }
     body = {
         "data": [
             {

@@ -32,7 +32,9 @@ def test_every_name_is_there_on_this_airflow(name):
 def test_no_other_file_knows_where_airflow_keeps_what():
     package = Path(airflow_provider_zohocrm.__file__).parent
     importing = re.compile(r"^\s*(from|import) airflow[.\s]", re.MULTILINE)
-    found = {str(one.relative_to(package)) for one in package.rglob("*.py") if importing.search(one.read_text())}
+    found = {
+        str(one.relative_to(package)) for one in package.rglob("*.py") if importing.search(one.read_text())
+    }
     assert found == {"_compat.py"}
 
 
@@ -125,7 +127,11 @@ def test_a_variable_is_written_with_its_description(monkeypatch):
     monkeypatch.setattr(_compat.Variable, "set", lambda *args, **kwargs: seen.append((args, kwargs)))
     _compat.write_variable("key", "value", "what it is")
     (args, kwargs) = seen[0]
-    assert accepted.bind(*args, **kwargs).arguments == {"key": "key", "value": "value", "description": "what it is"}
+    assert accepted.bind(*args, **kwargs).arguments == {
+        "key": "key",
+        "value": "value",
+        "description": "what it is",
+    }
 
 
 def test_sync_to_async_runs_elsewhere_and_returns():

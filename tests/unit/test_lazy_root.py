@@ -60,7 +60,11 @@ def test_a_public_name_loads_from_the_root_and_is_the_one_of_its_module(name, mo
 
 
 def test_dir_shows_all_public_names_and_the_version():
-    assert set(dir(airflow_provider_zohocrm)) == set(airflow_provider_zohocrm.__all__) == {*PUBLIC, "__version__"}
+    assert (
+        set(dir(airflow_provider_zohocrm))
+        == set(airflow_provider_zohocrm.__all__)
+        == {*PUBLIC, "__version__"}
+    )
 
 
 def test_an_unknown_name_is_an_attribute_error():

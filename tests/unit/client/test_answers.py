@@ -325,8 +325,8 @@ def test_control_characters_of_a_cut_answer_do_not_reach_the_log():
 @pytest.mark.parametrize(
     ("call", "scope"),
     [
-        (Call("GET", "/crm/v8/Leads"), "ZohoCRM.modules.READ"),
-        (Call("DELETE", "/crm/v8/Leads"), "ZohoCRM.modules.DELETE"),
+        (Call("GET", "/crm/v8/Leads"), "ZohoCRM.modules.ALL"),
+        (Call("DELETE", "/crm/v8/Leads"), "ZohoCRM.modules.ALL"),
         (Call("POST", "/crm/v8/Leads/upsert"), "ZohoCRM.modules.ALL"),
         (Call("POST", "/crm/v8/coql"), "ZohoCRM.coql.READ"),
         (Call("POST", "/crm/bulk/v8/read"), "ZohoCRM.bulk.READ"),

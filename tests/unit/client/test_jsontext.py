@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_zohocrm.client.jsontext import dumps, loads, zoho_datetime
+from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
 IST = timezone(timedelta(hours=5, minutes=30))
 
@@ -98,5 +99,5 @@ def test_null_and_containers():
 
 @pytest.mark.parametrize("value", [object(), b"bytes", 1j, {"a": [object()]}])
 def test_a_value_without_json_form_is_an_error(value):
-    with pytest.raises(TypeError):
+    with pytest.raises(ZohoValidationError):
         dumps(value)

@@ -180,9 +180,9 @@ def test_a_token_does_not_show_itself():
     ("left", "fresh"), [(3600, True), (400, True), (61, False), (60, False), (0, False), (-1, False)]
 )
 def test_a_token_is_replaced_at_least_a_minute_before_it_dies(left, fresh):
-    assert Token("a", "", NOW + left, 3600).is_fresh(NOW) is fresh
+    assert Token("a", "", NOW + left, 3600).is_usable(NOW) is fresh
 
 
 def test_a_short_life_is_used_for_the_most_part():
-    assert Token("a", "", NOW + 30, 60).is_fresh(NOW)
-    assert not Token("a", "", NOW + 5, 60).is_fresh(NOW)
+    assert Token("a", "", NOW + 30, 60).is_usable(NOW)
+    assert not Token("a", "", NOW + 5, 60).is_usable(NOW)

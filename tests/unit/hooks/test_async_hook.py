@@ -116,7 +116,9 @@ def test_an_async_hook_that_was_not_entered_says_so(connection):
         asyncio.run(ZohoCRMAsyncHook().get_bulk_read_job("77"))
 
 
-def test_over_a_real_socket_the_token_goes_in_the_documented_header_and_redirects_are_not_followed(connection):
+def test_over_a_real_socket_the_token_goes_in_the_documented_header_and_redirects_are_not_followed(
+    connection,
+):
     """The only test of the async hook with the real sending end of its transport; the simulator has more."""
     seen = []
 

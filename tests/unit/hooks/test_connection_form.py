@@ -126,7 +126,9 @@ def test_airflow_itself_takes_the_old_form():
 
     manager = ProvidersManager()
     manager._add_widgets("airflow-provider-zohocrm", ZohoCRMHook, ZohoCRMHook.get_connection_form_widgets())
-    manager._add_customized_fields("airflow-provider-zohocrm", ZohoCRMHook, ZohoCRMHook.get_ui_field_behaviour())
+    manager._add_customized_fields(
+        "airflow-provider-zohocrm", ZohoCRMHook, ZohoCRMHook.get_ui_field_behaviour()
+    )
     mine = [key for key in manager._connection_form_widgets if key.startswith("extra__zohocrm__")]
     assert [key.removeprefix("extra__zohocrm__") for key in mine] == list(connection_form.CONN_FIELDS)
     assert manager._connection_form_widgets["extra__zohocrm__refresh_token"].is_sensitive

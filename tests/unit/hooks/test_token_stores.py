@@ -120,7 +120,9 @@ def test_only_this_user_can_read_the_file(connection, temporary, zoho):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"value": "1000.x"}', "null", '{"value": 1, "life": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[]", "{}", '{"value": "1000.x"}', "null", '{"value": 1, "life": "x"}']
+)
 def test_a_damaged_entry_costs_a_new_token_and_nothing_else(shared, variables, temporary, zoho, text):
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     hook = ZohoCRMHook()
@@ -167,7 +169,9 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(connection, temporary,
     assert "cannot be shared" in caplog.text
 
 
-def test_connections_to_different_organisations_have_tokens_of_their_own(shared, connection, variables, temporary, zoho):
+def test_connections_to_different_organisations_have_tokens_of_their_own(
+    shared, connection, variables, temporary, zoho
+):
     connection("zoho_b", extra={"token_store": shared, "refresh_token": "1000.b"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()

@@ -19,7 +19,9 @@ from airflow_provider_zohocrm.exceptions import (
 from airflow_provider_zohocrm.hooks import zohocrm
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
-ORGANISATION = {"org": [{"company_name": "Zylker", "zgid": "77", "license_details": {"paid_type": "enterprise"}}]}
+ORGANISATION = {
+    "org": [{"company_name": "Zylker", "zgid": "77", "license_details": {"paid_type": "enterprise"}}]
+}
 
 
 @pytest.fixture
@@ -41,10 +43,29 @@ def test_making_a_hook_looks_nothing_up(monkeypatch):
 
 
 def test_the_hook_offers_every_operation_of_the_client():
-    wanted = """get_records search_records query get_deleted_records get_related_records
-        get_deleted_record_related_records get_record count_records get_modules get_fields get_organization
-        upsert_records insert_records update_records delete_records create_bulk_read_job get_bulk_read_job
-        download_bulk_read_result request get_conn test_connection""".split()
+    wanted = [
+        "get_records",
+        "search_records",
+        "query",
+        "get_deleted_records",
+        "get_related_records",
+        "get_deleted_record_related_records",
+        "get_record",
+        "count_records",
+        "get_modules",
+        "get_fields",
+        "get_organization",
+        "upsert_records",
+        "insert_records",
+        "update_records",
+        "delete_records",
+        "create_bulk_read_job",
+        "get_bulk_read_job",
+        "download_bulk_read_result",
+        "request",
+        "get_conn",
+        "test_connection",
+    ]
     missing = [name for name in wanted if not callable(getattr(ZohoCRMHook, name, None))]
     assert missing == []
     assert issubclass(ZohoCRMHook, ZohoCRMApi)
@@ -224,9 +245,12 @@ def test_request_refuses_a_host(zoho, path):
 
 
 @pytest.mark.parametrize(
-    ("method", "repeatable", "calls"), [("GET", None, 2), ("PUT", None, 2), ("POST", None, 1), ("POST", True, 2)]
+    ("method", "repeatable", "calls"),
+    [("GET", None, 2), ("PUT", None, 2), ("POST", None, 1), ("POST", True, 2)],
 )
-def test_request_repeats_all_but_post_after_a_failure_in_which_zoho_may_have_acted(zoho, method, repeatable, calls):
+def test_request_repeats_all_but_post_after_a_failure_in_which_zoho_may_have_acted(
+    zoho, method, repeatable, calls
+):
     zoho.on(method, "/crm/v8/things", {"status_code": 502, "text": "<html>"}, {"ok": True})
     hook = ZohoCRMHook()
     if calls == 1:

@@ -59,9 +59,14 @@ def test_templates_are_rendered_in_every_field(operator):
 
 @every_operator
 def test_templates_reach_into_lists_and_dicts(operator):
-    nested = {"criteria": {"api_name": "Owner", "value": ["{{ what }}"]}, "records": [{"Last_Name": "{{ what }}"}]}
+    nested = {
+        "criteria": {"api_name": "Owner", "value": ["{{ what }}"]},
+        "records": [{"Last_Name": "{{ what }}"}],
+    }
     name = next((name for name in nested if name in operator.template_fields), "fields")
-    made = render(operator(task_id="t", module="Leads", **{name: nested.get(name, ["{{ what }}"])}), what="Boyle")
+    made = render(
+        operator(task_id="t", module="Leads", **{name: nested.get(name, ["{{ what }}"])}), what="Boyle"
+    )
     assert "Boyle" in json.dumps(getattr(made, name))
 
 
@@ -170,7 +175,11 @@ BAD = [
     (ZohoBulkReadOperator, {"fields": [f"f{n}" for n in range(201)]}, "201"),
     (ZohoBulkReadOperator, {"criteria": {"api_name": "a", "comparator": "like", "value": 1}}, "like"),
     (ZohoBulkReadOperator, {"criteria": "{"}, "criteria"),
-    (ZohoBulkReadOperator, {"criteria": {"api_name": "a", "comparator": "in", "value": list(range(201))}}, "201"),
+    (
+        ZohoBulkReadOperator,
+        {"criteria": {"api_name": "a", "comparator": "in", "value": list(range(201))}},
+        "201",
+    ),
     (
         ZohoBulkReadOperator,
         {

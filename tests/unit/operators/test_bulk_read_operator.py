@@ -158,7 +158,9 @@ def test_the_next_job_is_submitted_before_the_result_of_the_one_before_is_downlo
     script_job(zoho, "72")
     run(options)
     asked = zoho.asked
-    assert asked.index(f"GET {READ}/71/result") > [n for n, one in enumerate(asked) if one == f"POST {READ}"][1]
+    assert (
+        asked.index(f"GET {READ}/71/result") > [n for n, one in enumerate(asked) if one == f"POST {READ}"][1]
+    )
 
 
 @pytest.mark.parametrize("version", ["v2", "v2.1", "v5"])
@@ -190,7 +192,9 @@ def test_max_pages_ends_the_export_and_tells_that_there_is_more(zoho, options):
 @pytest.mark.parametrize("state", ["FAILURE", "FAILED"])
 def test_a_failed_job_raises_with_zohos_reason(zoho, options, deferrable, state):
     zoho.on("POST", READ, job_added("71"))
-    failed = job("71", state, error_message={"code": "SOME_CODE", "message": "it broke", "details": "because"})
+    failed = job(
+        "71", state, error_message={"code": "SOME_CODE", "message": "it broke", "details": "because"}
+    )
     zoho.on("GET", f"{READ}/71", job("71", "IN PROGRESS"), failed)
     with pytest.raises(ZohoBulkReadError, match=r"71.*SOME_CODE.*it broke.*because"):
         run(options, deferrable=deferrable)
@@ -228,7 +232,12 @@ def test_without_waiting_only_the_job_is_submitted(zoho, options):
     zoho.on("POST", READ, job_added("71"))
     given = context()
     result, deferrals = run(
-        options, given, wait_for_completion=False, output_path=None, callback="https://example.com/x", deferrable=True
+        options,
+        given,
+        wait_for_completion=False,
+        output_path=None,
+        callback="https://example.com/x",
+        deferrable=True,
     )
     assert (result["job_id"], result["files"], result["records"]) == ("71", [], 0)
     assert given["ti"].xcoms["job_id"] == "71"
@@ -255,7 +264,11 @@ def test_query_options_reach_zoho_in_the_shape_of_the_version(zoho, options):
         "comparator": "in",
         "value": ["Boyle"],
     }
-    assert v2["criteria"]["group"][0] == {"api_name": "Owner.last_name", "comparator": "in", "value": ["Boyle"]}
+    assert v2["criteria"]["group"][0] == {
+        "api_name": "Owner.last_name",
+        "comparator": "in",
+        "value": ["Boyle"],
+    }
     assert v8["cvid"] == v2["cvid"] == "77"
 
 
@@ -414,7 +427,8 @@ PROGRESS = {"job_id": "71", "page": 1, "submitted_at": 1_800_000_000.0, "files":
 
 
 @pytest.mark.parametrize(
-    "event", [None, {}, "success", [], {"status": "unknown"}, {"status": None, "job_id": "71"}, {"job_id": "71"}]
+    "event",
+    [None, {}, "success", [], {"status": "unknown"}, {"status": None, "job_id": "71"}, {"job_id": "71"}],
 )
 def test_an_event_that_says_nothing_known_is_an_error(zoho, options, event):
     with pytest.raises(ZohoCRMError):

@@ -102,7 +102,11 @@ def test_the_watermark_is_taken_as_modified_since_of_the_next_run(leads, tmp_pat
     newest = run(fields=FIELDS, output_path=str(tmp_path / "x.jsonl"))["max_modified_time"]
     leads.on("GET", "/crm/v8/Leads", {"status_code": 304, "text": ""})
     made = ZohoGetRecordsOperator(
-        task_id="t", module="Leads", fields=FIELDS, modified_since="{{ newest }}", output_path=str(tmp_path / "y.jsonl")
+        task_id="t",
+        module="Leads",
+        fields=FIELDS,
+        modified_since="{{ newest }}",
+        output_path=str(tmp_path / "y.jsonl"),
     )
     result = render(made, newest=newest).execute(context())
     assert leads.calls[-1].headers["If-Modified-Since"] == newest

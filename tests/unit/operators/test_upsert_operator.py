@@ -134,7 +134,15 @@ def test_texts_that_templates_render_are_understood(zoho):
 
 
 def test_jsonl_keeps_the_types_of_its_values(zoho, tmp_path):
-    rows = [{"Last_Name": "Zoë", "Score": 1.25, "Tags": ["a"], "Owner": {"id": "4150868000000225013"}, "Phone": None}]
+    rows = [
+        {
+            "Last_Name": "Zoë",
+            "Score": 1.25,
+            "Tags": ["a"],
+            "Owner": {"id": "4150868000000225013"},
+            "Phone": None,
+        }
+    ]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     zoho.on("POST", UPSERT, written("insert"))
     run(input_path=str(tmp_path / "x.jsonl"))
@@ -148,10 +156,14 @@ def test_jsonl_gz_is_unpacked(zoho, tmp_path):
     assert bodies(zoho) == [{"data": people(1)}]
 
 
-def test_texts_of_a_csv_become_the_types_of_the_fields_and_an_empty_cell_leaves_the_field_alone(zoho, tmp_path):
+def test_texts_of_a_csv_become_the_types_of_the_fields_and_an_empty_cell_leaves_the_field_alone(
+    zoho, tmp_path
+):
     with (tmp_path / "x.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["Last_Name", "Employees", "Opt_Out", "Revenue", "Owner", "Languages", "Phone", "Number"])
+        writer.writerow(
+            ["Last_Name", "Employees", "Opt_Out", "Revenue", "Owner", "Languages", "Phone", "Number"]
+        )
         writer.writerow(['Bo"yle,\nSam', "7", "true", "1234.50", "4150868000000225013", "de;fr", "", "0049"])
         writer.writerow(["株", "many", "", "", "", "", "123", ""])
     zoho.on(
@@ -187,11 +199,11 @@ def test_texts_of_a_csv_become_the_types_of_the_fields_and_an_empty_cell_leaves_
 
 
 def test_parquet_is_read(zoho, tmp_path):
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow as pa
+    from pyarrow import parquet
 
     path = tmp_path / "x.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"Last_Name": ["a", "b"], "Score": [1.5, 2.5]}), path)
+    parquet.write_table(pa.table({"Last_Name": ["a", "b"], "Score": [1.5, 2.5]}), path)
     zoho.on("POST", UPSERT, written("insert", "update"))
     assert run(input_path=str(path))["updated"] == 1
     assert bodies(zoho) == [{"data": [{"Last_Name": "a", "Score": 1.5}, {"Last_Name": "b", "Score": 2.5}]}]

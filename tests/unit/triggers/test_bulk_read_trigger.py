@@ -150,7 +150,9 @@ def test_a_job_that_ends_gives_exactly_one_event(clock, answers, job_answer, exp
 
 
 def test_a_failed_job_tells_zohos_reason(clock, answers):
-    answers.say(job("77", "FAILURE", error_message={"code": "SOME_CODE", "message": "it broke", "details": "why"}))
+    answers.say(
+        job("77", "FAILURE", error_message={"code": "SOME_CODE", "message": "it broke", "details": "why"})
+    )
     (event,) = events_of(trigger())
     assert not [word for word in ("SOME_CODE", "it broke", "why") if word not in event["message"]]
 
