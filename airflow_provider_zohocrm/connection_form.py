@@ -62,7 +62,9 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "upload_url": _field(
         "Upload URL", "Only to override the data centre's, e.g. https://content.zohoapis.eu"
     ),
-    "token_store": _field(
+    # Not "token_store": a name that holds "token" makes Airflow take the value for a secret, hide the choice in the
+    # form and mask words like "memory" in all logs.
+    "auth_store": _field(
         "Token store",
         "How tasks share one access token (Zoho mints 10 in 10 minutes): an Airflow Variable, a file on this host, "
         "or the memory of one process.",

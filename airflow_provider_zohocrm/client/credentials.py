@@ -108,7 +108,10 @@ class ZohoCredentials:
             api_url=urls["api_url"],
             accounts_url=urls["accounts_url"] or f"https://{DATA_CENTERS[data_center].accounts}",
             upload_url=urls["upload_url"],
-            token_store=choice("token_store", TOKEN_STORES, "variable"),
+            # The form cannot name it token_store (see connection_form.py); a connection written as JSON may.
+            token_store=choice(
+                "auth_store" if text("auth_store") else "token_store", TOKEN_STORES, "variable"
+            ),
         )
 
     @property

@@ -40,7 +40,7 @@ _REMEDIES = {
     "general_error": "A field is missing or malformed; fill in the connection again.",
     "missing_org_info": "Grant type client_credentials needs the organisation: fill in soid as ZohoCRM.<org id>.",
     "access_denied": "Zoho mints 10 tokens in 10 minutes; wait 10 minutes, and let tasks share one token "
-    "(token_store of the connection).",
+    "(the token store of the connection).",
 }
 
 

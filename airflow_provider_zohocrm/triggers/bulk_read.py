@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
@@ -17,12 +18,12 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoTokenThrottledError,
     ZohoTransportError,
 )
-from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_zohocrm.client.bulk_read import Job
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 # The trigger itself goes on after a failure, so a single look need not be patient.
 _RETRIES_PER_LOOK = 2
@@ -80,7 +81,10 @@ class BulkReadJobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the job until it has ended, and tell how."""
         try:
-            async with ZohoCRMAsyncHook(
+            # The triggerer imports this module, and runs this, in its event loop; the first import of the hooks takes
+            # longer than that may be blocked.
+            hooks = await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm")
+            async with hooks.ZohoCRMAsyncHook(
                 self.zohocrm_conn_id, api_version=self.api_version, retries=_RETRIES_PER_LOOK
             ) as hook:
                 event = await self._wait(hook)

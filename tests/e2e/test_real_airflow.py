@@ -57,7 +57,7 @@ class TestConnection:
             "api_url",
             "accounts_url",
             "upload_url",
-            "token_store",
+            "auth_store",
         ]
         for name, field in form["extra_fields"].items():
             assert field["schema"]["title"] == CONN_FIELDS[name]["label"]

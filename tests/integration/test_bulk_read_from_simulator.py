@@ -236,7 +236,7 @@ def export(path, **more):
     ).execute({"ti": TaskInstance()})
 
 # What is imported and opened by any export is no growth.
-export(sys.argv[1] + ".warm.csv", module="Products", fields=["Product_Name"])
+export(sys.argv[1].replace("leads.", "warm."), module="Products", fields=["Product_Name"])
 before = peak = resident()
 done = threading.Event()
 
@@ -259,9 +259,14 @@ print("\\n" + json.dumps({"result": result, "grown": peak - before, "before": be
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="memory is read from /proc, which is Linux only"
 )
-def test_450000_rows_are_3_files_and_memory_does_not_grow_with_them(simulated, tmp_path, record_property):
+# 150 MB are allowed. Holding one page's rows takes 70, which the narrower bound of CSV sees; Parquet is written in
+# row groups of some size.
+@pytest.mark.parametrize(("suffix", "allowed"), [("csv", 40), ("parquet", 150)])
+def test_450000_rows_are_3_files_and_memory_does_not_grow_with_them(
+    simulated, tmp_path, record_property, suffix, allowed
+):
     simulator = simulated({"Leads": 450_000})
-    path = str(tmp_path / "leads.csv")
+    path = str(tmp_path / f"leads.{suffix}")
     names = ["Last_Name", "Description", "Customer_Number"]
     done = subprocess.run(
         [sys.executable, "-c", _EXPORT, path, json.dumps(names)], check=False, capture_output=True, text=True
@@ -284,13 +289,10 @@ def test_450000_rows_are_3_files_and_memory_does_not_grow_with_them(simulated, t
             ids.add(row["Id"])
             if rows <= 20_000:
                 record = next(truth_by_id)
-                assert row == {
-                    key: value
-                    for key, value in {
-                        "Id": record["id"],
-                        **{name: cell(record[name]) for name in names},
-                    }.items()
-                    if value != ""
+                wanted = {"Id": record["id"], **{name: cell(record[name]) for name in names}}
+                # An empty cell is left out by CSV, and null in Parquet.
+                assert {key: value for key, value in row.items() if value is not None} == {
+                    key: value for key, value in wanted.items() if value
                 }
     assert (rows, len(ids)) == (450_000, 450_000)
-    assert grown < 150
+    assert grown < allowed

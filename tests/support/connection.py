@@ -8,5 +8,5 @@ CONNECTION: dict[str, Any] = {
     "conn_type": "zohocrm",
     "login": "1000.CLIENT",
     "password": "the-client-secret",
-    "extra": {"refresh_token": "1000.the-refresh-token", "token_store": "memory"},
+    "extra": {"refresh_token": "1000.the-refresh-token", "auth_store": "memory"},
 }

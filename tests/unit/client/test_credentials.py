@@ -83,6 +83,7 @@ def test_soid_carries_the_service_as_zoho_wants_it(soid, sent):
         ("api_version", "v9"),
         ("api_version", "v1"),
         ("grant_type", "password"),
+        ("auth_store", "redis"),
         ("token_store", "redis"),
         ("api_url", "http://www.zohoapis.com"),
         ("accounts_url", "accounts.zoho.com"),

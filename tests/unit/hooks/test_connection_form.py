@@ -62,7 +62,7 @@ def test_every_field_of_the_design_is_in_the_form(connection_type):
         "api_url",
         "accounts_url",
         "upload_url",
-        "token_store",
+        "auth_store",
     }
 
 
@@ -77,13 +77,13 @@ def test_the_choices_of_the_form_are_those_the_client_knows(connection_type):
     assert schemas["environment"]["enum"] == list(ENVIRONMENTS)
     assert schemas["api_version"]["enum"] == list(VERSIONS)
     assert schemas["grant_type"]["enum"] == list(GRANT_TYPES)
-    assert schemas["token_store"]["enum"] == list(TOKEN_STORES)
+    assert schemas["auth_store"]["enum"] == list(TOKEN_STORES)
     assert {name: schema["default"] for name, schema in schemas.items() if "default" in schema} == {
         "data_center": "us",
         "environment": "production",
         "api_version": DEFAULT_VERSION,
         "grant_type": "refresh_token",
-        "token_store": "variable",
+        "auth_store": "variable",
     }
 
 

@@ -46,7 +46,7 @@ def forget():
 
 @pytest.fixture(params=["variable", "file"])
 def shared(request, connection, variables, temporary):
-    connection(extra={"token_store": request.param})
+    connection(extra={"auth_store": request.param})
     return request.param
 
 
@@ -61,7 +61,7 @@ def test_variable_is_the_default(connection, variables, zoho, monkeypatch):
 
 
 def test_memory_leaves_nothing_outside(connection, variables, temporary, zoho):
-    connection(extra={"token_store": "memory"})
+    connection(extra={"auth_store": "memory"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
     ZohoCRMHook().get_organization()
@@ -100,7 +100,7 @@ def test_a_token_that_is_about_to_die_is_not_taken_from_the_store(shared, zoho):
 
 
 def test_the_name_in_the_store_tells_nothing_of_the_credentials(variables, connection, zoho):
-    connection(extra={"token_store": "variable"})
+    connection(extra={"auth_store": "variable"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
     ((name, value),) = variables.items()
@@ -111,7 +111,7 @@ def test_the_name_in_the_store_tells_nothing_of_the_credentials(variables, conne
 
 
 def test_only_this_user_can_read_the_file(connection, temporary, zoho):
-    connection(extra={"token_store": "file"})
+    connection(extra={"auth_store": "file"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
     (folder,) = temporary.iterdir()
@@ -144,7 +144,7 @@ def test_a_store_that_fails_is_replaced_by_memory_with_one_warning_that_holds_no
         raise RuntimeError(f"INSERT INTO variable VALUES ('{TOKEN['access_token']}')")
 
     monkeypatch.setattr(stores, failing, fail)
-    connection(extra={"token_store": "variable"})
+    connection(extra={"auth_store": "variable"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     with caplog.at_level(logging.DEBUG, "airflow_provider_zohocrm"):
         for _ in range(3):
@@ -162,7 +162,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(connection, temporary,
     folder = temporary / f"airflow_provider_zohocrm-{os.getuid()}"
     folder.mkdir()
     folder.chmod(0o777)
-    connection(extra={"token_store": "file"})
+    connection(extra={"auth_store": "file"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
     assert list(folder.iterdir()) == []
@@ -172,7 +172,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(connection, temporary,
 def test_connections_to_different_organisations_have_tokens_of_their_own(
     shared, connection, variables, temporary, zoho
 ):
-    connection("zoho_b", extra={"token_store": shared, "refresh_token": "1000.b"})
+    connection("zoho_b", extra={"auth_store": shared, "refresh_token": "1000.b"})
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
     ZohoCRMHook("zoho_b").get_organization()

@@ -325,7 +325,7 @@ def test_the_connection_test_says_when_there_is_no_connection(zoho, monkeypatch)
         ({}, {"environment": "test"}, ["environment", "sandbox"]),
         ({}, {"api_version": "v1"}, ["v1", "v8"]),
         ({}, {"api_url": "http://www.zohoapis.com"}, ["api_url", "https"]),
-        ({}, {"token_store": "redis"}, ["token_store", "variable"]),
+        ({}, {"auth_store": "redis"}, ["auth_store", "variable"]),
     ],
 )
 def test_the_connection_test_names_the_field_that_is_wrong(zoho, connection, fields, extra, words):

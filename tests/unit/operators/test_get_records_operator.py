@@ -15,7 +15,7 @@ from airflow_provider_zohocrm.operators.records import ZohoGetRecordsOperator
 LEADS = [
     {"id": "4150868000000376008", "Last_Name": 'Bo"yle,\nSam', "Modified_Time": "2026-01-05T01:00:00+05:30"},
     {"id": "4150868000000376009", "Last_Name": "Ünal 株", "Modified_Time": "2026-01-04T23:00:00+00:00"},
-    {"id": "4150868000000376010", "Last_Name": None, "Modified_Time": "2026-01-04T18:00:00-05:00"},
+    {"id": "4150868000000376010", "Last_Name": None, "Modified_Time": "2026-01-04T18:30:00-05:00"},
 ]
 FIELDS = ["Last_Name", "Modified_Time"]
 
@@ -44,7 +44,7 @@ def test_jsonl_holds_the_records_as_they_are(leads, tmp_path):
         "bytes": path.stat().st_size,
         "module": "Leads",
         "fields": FIELDS,
-        "max_modified_time": "2026-01-04T23:00:00+00:00",
+        "max_modified_time": "2026-01-04T23:30:00+00:00",
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 from support.fresh import fresh_process
@@ -20,6 +21,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoTokenThrottledError,
     ZohoTransportError,
 )
+from airflow_provider_zohocrm.hooks import zohocrm
 from airflow_provider_zohocrm.triggers import bulk_read
 from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
@@ -41,8 +43,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(bulk_read, "time", type("time", (), {"time": lambda: clock.now}))
-    monkeypatch.setattr(bulk_read, "asyncio", type("asyncio", (), {"sleep": clock.sleep}))
+    monkeypatch.setattr(bulk_read, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(bulk_read, "asyncio", SimpleNamespace(sleep=clock.sleep, to_thread=asyncio.to_thread))
     return clock
 
 
@@ -69,7 +71,7 @@ def answers(monkeypatch):
             return one["data"][0]
 
     script_and_made = type("Answers", (list,), {})()
-    monkeypatch.setattr(bulk_read, "ZohoCRMAsyncHook", Hook)
+    monkeypatch.setattr(zohocrm, "ZohoCRMAsyncHook", Hook)
 
     def say(*items):
         script[:] = items
@@ -118,7 +120,7 @@ def test_every_parameter_is_serialised():
 
 
 def test_making_a_trigger_looks_nothing_up(monkeypatch):
-    monkeypatch.setattr(bulk_read, "ZohoCRMAsyncHook", lambda *_, **__: pytest.fail("a hook was made"))
+    monkeypatch.setattr(zohocrm, "ZohoCRMAsyncHook", lambda *_, **__: pytest.fail("a hook was made"))
     trigger(zohocrm_conn_id="no_such_connection")
 
 
