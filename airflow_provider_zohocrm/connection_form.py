@@ -76,6 +76,6 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
 HIDDEN_FIELDS = ["host", "schema", "port"]
 RELABELING = {"login": "Client ID", "password": "Client secret"}
 PLACEHOLDERS = {
-    "login": "1000.… from api-console.zoho.com (.eu, .in, …) > your client > Client Secret tab",
-    "password": "beside the client ID in the API console",
+    "login": "1000.… from Zoho's API console, tab Client Secret",
+    "password": "beside the client ID in Zoho's API console",
 }

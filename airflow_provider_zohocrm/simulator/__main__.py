@@ -1,9 +1,10 @@
-"""``python -m airflow_provider_zohocrm.simulator``."""
+"""``zohocrm-simulator``, also ``python -m airflow_provider_zohocrm.simulator``."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -31,13 +32,18 @@ def _count(text: str) -> tuple[str, int]:
 def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     result = argparse.ArgumentParser(
-        prog="python -m airflow_provider_zohocrm.simulator",
-        description="Zoho CRM on localhost.",
+        prog="zohocrm-simulator",
+        description="Zoho CRM on localhost, for tests and for trying things out. It has no security.",
         epilog=f"options (--option name=value), with their defaults:\n{describe()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument(
-        "--port", type=int, default=8765, help="port on 127.0.0.1; 0 takes a free one (default 8765)"
+        "--port", type=int, default=8765, help="port to listen on; 0 takes a free one (default 8765)"
+    )
+    result.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default 127.0.0.1); any other than loopback lets whoever reaches this machine in",
     )
     result.add_argument(
         "--seed",
@@ -45,7 +51,12 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="MODULE=COUNT",
-        help="records of a module, may be repeated",
+        help="computed records of a module, may be repeated",
+    )
+    result.add_argument(
+        "--data",
+        metavar="DIR|FILE",
+        help="records to start from: Leads.jsonl, Contacts.csv, … one file per module, named after it",
     )
     result.add_argument("--seed-number", type=int, default=1, help="same number, same values (default 1)")
     result.add_argument(
@@ -66,7 +77,24 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address.
+
+    :param host: address or name.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _announce(simulator: Simulator) -> None:
+    if not is_loopback(simulator.host):
+        print(
+            f"warning: listening on {simulator.host}: whoever reaches this machine can read and change everything here",
+            file=sys.stderr,
+            flush=True,
+        )
     print(f"Zoho CRM simulator on {simulator.url}")
     print(f"client id {simulator.client_id}")
     print(f"client secret {simulator.client_secret}")
@@ -82,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     line = parser()
     given = line.parse_args(arguments)
     try:
-        from airflow_provider_zohocrm.simulator.server import Server, Simulator
+        from airflow_provider_zohocrm.simulator.server import Simulator
     except ImportError as error:
         print(f"{error}; install airflow-provider-zohocrm[simulator]", file=sys.stderr)
         return 1
@@ -93,17 +121,19 @@ def main(arguments: list[str] | None = None) -> int:
         simulator = Simulator(
             dict(given.seed),
             port=given.port,
+            host=given.host,
             seed_number=given.seed_number,
+            data=given.data,
             state_file=given.state,
             log=given.log,
             **options,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         line.error(str(error))
     try:
         # uvicorn ends in order and then repeats the signal, whose default would end the process at once.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        server = Server(simulator.config(), lambda: _announce(simulator))
+        server = simulator.server(lambda: _announce(simulator))
         asyncio.run(server.serve(sockets=[simulator.bind()]))
     except KeyboardInterrupt:
         return 0

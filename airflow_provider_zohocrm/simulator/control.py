@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -19,6 +20,8 @@ from airflow_provider_zohocrm.simulator.store import Selection
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.state import State
+
+LONGEST_PAUSE = 3_600
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -56,6 +59,7 @@ def counters(state: State) -> dict[str, Any]:
         "tokens_minted": state.tokens.minted,
         "authorization_prefixes": dict(state.tokens.prefixes),
         "jobs": len(state.bulk.jobs),
+        "write_jobs": len(state.bulk_write.jobs),
         "downloads": sum(job.downloads for job in state.bulk.jobs.values()),
         "requests": len(state.journal.entries),
     }
@@ -79,8 +83,9 @@ def table_rows(state: State, module_name: str) -> Iterator[dict[str, Any]]:
 class Control:
     """The endpoints."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, pause: Callable[[float], None]) -> None:
         self.state = state
+        self._pause = pause
 
     async def about(self, _request: Request) -> Response:
         """Tell what this is and what is in it."""
@@ -144,12 +149,42 @@ class Control:
 
     async def writes(self, _request: Request) -> Response:
         """Show what was written, with triggers."""
-        return _json({"writes": self.state.store.writes, "callbacks": self.state.bulk.callbacks})
+        return _json(
+            {
+                "writes": self.state.store.writes,
+                "callbacks": self.state.callbacks,
+                "notifications": self.state.watch.sent,
+            }
+        )
 
     async def tokens(self, _request: Request) -> Response:
         """Invalidate every access token (DELETE)."""
         self.state.tokens.kill_all()
         return _json({"tokens": "killed"})
+
+    async def pause(self, request: Request) -> Response:
+        """Refuse connections for a while, and come back on the same port: ``{"seconds": 20}``."""
+        seconds = float((await _body(request))["seconds"])
+        if not 0 < seconds <= LONGEST_PAUSE:
+            raise ValueError(f"seconds is above 0 and at most {LONGEST_PAUSE}")
+
+        async def afterwards() -> None:
+            self._pause(seconds)
+
+        answer = _json({"paused": seconds})
+        # When the answer is out.
+        answer.background = BackgroundTask(afterwards)
+        return answer
+
+    async def locks(self, request: Request) -> Response:
+        """Show, add (POST) or remove (DELETE) locks of records: ``{"ids": ["3652…"]}``; DELETE without ids: all."""
+        if request.method != "GET":
+            ids = {str(one) for one in (await _body(request)).get("ids", [])}
+            if request.method == "POST":
+                self.state.locked |= ids
+            else:
+                self.state.locked -= ids or set(self.state.locked)
+        return _json({"locked": sorted(self.state.locked)})
 
     async def table(self, request: Request) -> Response:
         """Stream all ordinary records of a module as JSON lines."""
@@ -178,6 +213,8 @@ class Control:
             ("/counters", self.counters, ["GET", "DELETE"]),
             ("/writes", self.writes, ["GET"]),
             ("/tokens", self.tokens, ["DELETE"]),
+            ("/pause", self.pause, ["POST"]),
+            ("/locks", self.locks, ["GET", "POST", "DELETE"]),
             ("/table/{module}", self.table, ["GET"]),
         ]
         return Starlette(

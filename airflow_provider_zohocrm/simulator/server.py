@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from airflow_provider_zohocrm.simulator import control
 from airflow_provider_zohocrm.simulator.app import Application
+from airflow_provider_zohocrm.simulator.data import files_of
 from airflow_provider_zohocrm.simulator.options import Options
 from airflow_provider_zohocrm.simulator.state import State
 
@@ -21,14 +23,20 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.faults import Fault
 
 HOST = "127.0.0.1"
+# How often a port is asked for again that another process took during a pause.
+REBIND = 0.1
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling when it accepts connections."""
+    """uvicorn, telling when it accepts connections, and able to refuse them for a while."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], bind: Callable[[], socket.socket]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._bind = bind
+        self._return: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then tell so.
@@ -38,6 +46,42 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    def pause(self, seconds: float) -> None:
+        """Refuse connections and end those there are; listen again on the same port afterwards.
+
+        To be called on the server's own loop. A pause during a pause begins anew.
+
+        :param seconds: how long, by the wall clock.
+        """
+        if self._return is not None:
+            self._return.cancel()
+        for listening in self.servers:
+            listening.close()
+        self.servers = []
+        for connection in list(self.server_state.connections):
+            # Not aborted: the answer to the request for the pause may still be on its way out.
+            connection.transport.close()
+        self._return = asyncio.get_running_loop().create_task(self._listen_again(seconds))
+
+    async def _listen_again(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        while True:
+            try:
+                listener = self._bind()
+                break
+            except OSError:
+                await asyncio.sleep(REBIND)
+        await super().startup([listener])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, also in the middle of a pause.
+
+        :param sockets: the sockets listened on.
+        """
+        if self._return is not None:
+            self._return.cancel()
+        await super().shutdown(sockets)
 
 
 class Simulator:
@@ -51,7 +95,9 @@ class Simulator:
         seed: dict[str, int] | None = None,
         *,
         port: int = 0,
+        host: str = HOST,
         seed_number: int = 1,
+        data: str | Path | None = None,
         state_file: str | None = None,
         log: str | None = None,
         **options: Any,
@@ -60,7 +106,10 @@ class Simulator:
 
         :param seed: ordinary records by module; modules not named get a small number.
         :param port: 0 takes a free one, which is kept over stop and start.
+        :param host: address to listen on. Anything but loopback gives the data, and the secrets of the simulator, to
+            whoever reaches the machine.
         :param seed_number: same number, same values.
+        :param data: file, or directory of files, that modules start from instead of a seed, see ``data.read``.
         :param state_file: SQLite file that keeps the data; in memory if absent.
         :param log: file that gets one JSON line per request.
         :param options: options by name, see ``options.Options``.
@@ -77,20 +126,27 @@ class Simulator:
                 if name not in store.seeded or store.seeded[name] != n
             }
         )
+        files = {} if data is None else files_of(Path(data), store.modules)
+        # A state file that has them goes before the files it was filled from.
+        files = {name: file for name, file in files.items() if name not in store.loaded}
+        counts.update(dict.fromkeys(files, 0))
         if counts:
             store.seed(counts)
+        for name, file in files.items():
+            self.state.load(name, file)
+        self.host = host
         self.port = port
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     # --- life --------------------------------------------------------------------------------------------------
 
     def config(self) -> uvicorn.Config:
         """Build uvicorn's configuration."""
-        application = Application(self.state, control.Control(self.state).application())
+        application = Application(self.state, control.Control(self.state, self._pause).application())
         return uvicorn.Config(
             application,
-            host=HOST,
+            host=self.host,
             port=self.port,
             # The loop and the parser every installation has; broken connections are tested with them.
             loop="asyncio",
@@ -108,15 +164,32 @@ class Simulator:
 
     def bind(self) -> socket.socket:
         """Take the port: a connection made from now on waits until the server accepts it."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit it; asyncio sets it only on sockets it made itself. Without it, each answer on a
         # kept connection waits 40 ms for the client's delayed acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((HOST, self.port))
+        try:
+            listener.bind((self.host, self.port))
+        except OSError:
+            listener.close()
+            raise
         listener.listen(512)
         self.port = listener.getsockname()[1]
         return listener
+
+    def server(self, ready: Callable[[], None]) -> Server:
+        """Build the server, for a loop of the caller's.
+
+        :param ready: called when it accepts connections.
+        """
+        self._server = Server(self.config(), ready, self.bind)
+        return self._server
+
+    def _pause(self, seconds: float) -> None:
+        if self._server is not None:
+            self._server.pause(seconds)
 
     def start(self) -> Simulator:
         """Listen, on the same port as before if it was stopped."""
@@ -124,7 +197,7 @@ class Simulator:
             return self
         listener = self.bind()
         ready = threading.Event()
-        server = Server(self.config(), ready.set)
+        server = self.server(ready.set)
 
         def run() -> None:
             try:
@@ -133,14 +206,13 @@ class Simulator:
                 ready.set()
                 listener.close()
 
-        self._server = server
         self._thread = threading.Thread(target=run, name="zohocrm-simulator", daemon=True)
         self._thread.start()
         ready.wait()
         if not server.started:
             self._thread.join()
             self._server = self._thread = None
-            raise RuntimeError(f"the simulator could not listen on {HOST}:{self.port}")
+            raise RuntimeError(f"the simulator could not listen on {self.host}:{self.port}")
         return self
 
     def stop(self) -> None:
@@ -170,7 +242,24 @@ class Simulator:
     @property
     def url(self) -> str:
         """Address of the API and of the accounts server alike."""
-        return f"http://{HOST}:{self.port}"
+        host = {"0.0.0.0": HOST, "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The Airflow connection that leads here, as the JSON of ``AIRFLOW_CONN_ZOHOCRM_DEFAULT`` has it."""
+        return {
+            "conn_type": "zohocrm",
+            "login": self.client_id,
+            "password": self.client_secret,
+            "extra": {
+                "refresh_token": self.refresh_token,
+                "api_url": self.url,
+                "accounts_url": self.url,
+                "upload_url": self.url,
+                "token_store": "memory",
+            },
+        }
 
     @property
     def client_id(self) -> str:
