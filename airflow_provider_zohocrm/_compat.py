@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,9 @@ else:
     except ImportError:
         from airflow.hooks.base import BaseHook
     try:
-        from airflow.sdk import BaseOperator, Connection, Context, ObjectStoragePath, Variable  # 3.0
+        from airflow.sdk import BaseOperator, Connection, Context, Variable  # 3.0
         from airflow.sdk.log import mask_secret as _mask_secret
     except ImportError:
-        from airflow.io.path import ObjectStoragePath
         from airflow.models import BaseOperator, Connection, Variable
         from airflow.utils.context import Context
         from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
@@ -31,12 +31,12 @@ __all__ = [
     "BaseTrigger",
     "Connection",
     "Context",
-    "ObjectStoragePath",
     "TriggerEvent",
     "async_connection",
     "async_mask_secret",
     "default_deferrable",
     "mask_secret",
+    "object_storage_path",
     "read_variable",
     "sync_to_async",
     "write_variable",
@@ -68,6 +68,13 @@ async def async_mask_secret(secret: str) -> None:
     else:
         if secret:
             await amask_secret(secret)
+
+
+def object_storage_path(uri: str) -> ObjectStoragePath:
+    """Make a path on object storage; its import is slow, and nothing that only parses or polls needs it."""
+    home = "airflow.sdk" if Connection.__module__.startswith("airflow.sdk") else "airflow.io.path"
+    path: ObjectStoragePath = import_module(home).ObjectStoragePath(uri)
+    return path
 
 
 def read_variable(key: str) -> str | None:

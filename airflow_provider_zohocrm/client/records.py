@@ -559,7 +559,7 @@ def _at_most_50(fields: list[str] | None) -> list[str] | None:
 
 def _no_way_on(error: ZohoPaginationLimitError, why: str) -> ZohoPaginationLimitError:
     return ZohoPaginationLimitError(
-        f"{error} The rest cannot be found by COQL either: {why}.",
+        f"{error} The rest cannot be found by COQL either: {why.rstrip('.')}.",
         status=error.status,
         code=error.code,
         details=error.details,

@@ -39,10 +39,10 @@ def object_file(path: str) -> tuple[Any, str]:
     :return: the file system, and the file's name on it.
     :raises ZohoStorageError: when the scheme, its provider or the connection is missing.
     """
-    from airflow_provider_zohocrm._compat import ObjectStoragePath
+    from airflow_provider_zohocrm._compat import object_storage_path
 
     try:
-        location = ObjectStoragePath(path)
+        location = object_storage_path(path)
         return location.fs, location.path
     except Exception as error:
         # A scheme without a provider is a ValueError; the rest is up to Airflow, the provider and the vendor's SDK.

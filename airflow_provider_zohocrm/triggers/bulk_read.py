@@ -97,10 +97,13 @@ class BulkReadJobTrigger(BaseTrigger):
         self.log.info("Bulk read job %s goes on at Zoho, which has no way to cancel it", self.job_id)
 
     async def _wait(self, hook: ZohoCRMAsyncHook) -> dict[str, Any]:
-        state, pause = None, 0.0
+        state, pause, first = None, 0.0, True
         for delay in poll_delays(self.poll_interval, self.max_poll_interval):
+            # The first wait is kept even past the deadline: a trigger that fires at once can fail its task.
+            least = delay if first else 0.0
             left = self.end_time - time.time() if self.end_time is not None else float("inf")
-            await asyncio.sleep(max(0.0, min(max(delay, pause), left)))
+            await asyncio.sleep(max(least, min(max(delay, pause), left)))
+            first = False
             try:
                 job = await hook.get_bulk_read_job(self.job_id)
             except _PASSING as error:

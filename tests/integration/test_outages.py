@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.connection import CONNECTION
-from support.running import context, run_to_end
+from support.running import allow_execute_in_this_thread, context, run_to_end
 from support.simulated import asked, by_id, truth
 
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS
@@ -127,6 +127,7 @@ def run_all(name: str, folder: Any, outcomes: dict[tuple[str, str], Any]) -> Non
 
             def run(kind: str) -> None:
                 try:
+                    allow_execute_in_this_thread()
                     outcomes[name, kind] = TASKS[kind](simulator, conn_id, folder)
                 except BaseException as error:  # noqa: BLE001  # the tests show it
                     outcomes[name, kind] = error

@@ -53,7 +53,14 @@ def shared(request, connection, variables, temporary):
 def test_variable_is_the_default(connection, variables, zoho, monkeypatch):
     monkeypatch.setenv(
         "AIRFLOW_CONN_ZOHOCRM_DEFAULT",
-        json.dumps({"conn_type": "zohocrm", "login": "a", "password": "b", "extra": {"refresh_token": "c"}}),
+        json.dumps(
+            {
+                "conn_type": "zohocrm",
+                "login": "1000.A",
+                "password": "some-secret",
+                "extra": {"refresh_token": "1000.some"},
+            }
+        ),
     )
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
