@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from airflow_provider_zohocrm.simulator import routes
+from airflow_provider_zohocrm.simulator import external, permissions, routes
 from airflow_provider_zohocrm.simulator.calls import Answer, Call, flat
 from airflow_provider_zohocrm.simulator.errors import ApiError, invalid_method, invalid_url
 from airflow_provider_zohocrm.simulator.tokens import covers
@@ -44,7 +44,7 @@ _GATEWAY = {
     "X-Download-Options": "noopen",
 }
 
-_LONG = {"bulk_create", "bulk_status", "coql", "search", "count"}
+_LONG = {"bulk_create", "bulk_status", "coql", "search", "count", "upload", "write_create", "write_status"}
 _BEFORE = {"status", "redirect", "html", "too_many"}
 
 
@@ -162,9 +162,7 @@ class Exchange:
 
     async def _api(self, call: Call) -> Answer:
         try:
-            if not call.path.startswith("/crm/"):
-                raise invalid_url()
-            route, call.version, found = routes.find(call.method, call.path[len("/crm/") :])
+            route, call.version, found = routes.find(call.method, call.path)
             found = {name: unquote(value) for name, value in found.items()}
             heavy = route.is_heavy(call)
             self.state.limits.enter(heavy=heavy)
@@ -173,6 +171,7 @@ class Exchange:
             await self._latency()
             self.state.limits.calls[route.operation] += 1
             self._authorise(call, route, found)
+            self._check(call, found)
             self.state.limits.charge(route.price(call))
             if route.operation in _LONG:
                 # May wait for a file or look at every record; others must be served meanwhile.
@@ -203,6 +202,20 @@ class Exchange:
             groups.append({f"ZohoCRM.modules.{_module_scope(call)}.READ"})
         if not all(covers(token.scopes, group) for group in groups):
             raise ApiError(401, "OAUTH_SCOPE_MISMATCH", "Unauthorized")
+
+    def _check(self, call: Call, found: dict[str, str]) -> None:
+        if len(call.body) > self.state.options.body_limit:
+            raise ApiError(413, "REQUEST_ENTITY_TOO_LARGE", "the request is too large")
+        if "name" not in found and "module" not in call.query:
+            return
+        name = found.get("name", call.query.get("module", ""))
+        module = self.state.store.module(name)
+        fields = call.path.endswith("/settings/fields")
+        permissions.check(self.state.options, module, call.method, status=400 if fields else 403)
+        if module is not None and "record_id" in found and "x-external" in self.headers:
+            spec = external.field_of(call, module)
+            if spec is not None:
+                found["record_id"] = external.id_of(self.state, module, spec, found["record_id"])
 
     # --- answer ------------------------------------------------------------------------------------------------
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import orjson
 
+from airflow_provider_zohocrm.simulator import permissions
 from airflow_provider_zohocrm.simulator.calls import VERSIONS, Answer, Call
 from airflow_provider_zohocrm.simulator.conditions import Column, Predicate, all_of, column_of
 from airflow_provider_zohocrm.simulator.criteria import CriteriaReader
 from airflow_provider_zohocrm.simulator.errors import ApiError, too_many_requests
 from airflow_provider_zohocrm.simulator.export import Cells, build_zip, write_csv, write_ics
 from airflow_provider_zohocrm.simulator.modules import CURRENT_USER, ORG_PREFIX, Module, Row
+from airflow_provider_zohocrm.simulator.outgoing import LOOPBACK, host_of, post
 from airflow_provider_zohocrm.simulator.store import Selection, Store
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 MAX_FIELDS = 200
 NOT_EXPORTED = {"Notes"}
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 TOKEN_LIFE = 86_400
 DONE = {"COMPLETED", "FAILURE"}
 # A status call waits so long for the file of a job that is due, before it says "still running".
@@ -140,9 +139,9 @@ class BulkRead:
 
     def create(self, call: Call, state: State) -> Answer:
         """``POST /crm/bulk/{v}/read``."""
-        content = _body(call)
+        content = body_of(call)
         ics = _file_type(content)
-        callback = _callback(content)
+        callback = callback_of(content)
         query_part = content.get("query")
         if not isinstance(query_part, dict):
             raise bad("INVALID_REQUEST", "the request is invalid")
@@ -384,7 +383,8 @@ class BulkRead:
         job.downloads += 1
         headers = {
             "Content-Type": self.options.result_content_type,
-            "Content-Disposition": f"attachment; filename={job.id}.zip",
+            # Zoho's own form (OAS-2026, §2.8): its SDK finds no name in a bare filename=.
+            "Content-Disposition": f"attachment;filename*=UTF-8''{job.id}.zip",
         }
         return Answer(200, headers=headers, file=job.file)
 
@@ -405,19 +405,15 @@ class BulkRead:
             "query": {**job.query.echo, "page": job.page},
             "result": self.result(job),
         }
-        sent: dict[str, Any] = {"url": job.callback, "body": body, "status": None}
-        parts = urlsplit(str(job.callback))
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        # By hand: no proxy of the environment is asked, and no redirect leads away from loopback.
-        connection = kind(parts.hostname or "", parts.port, timeout=5)
-        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        with suppress(OSError, http.client.HTTPException), closing(connection):
-            connection.request("POST", target, orjson.dumps(body), {"Content-Type": "application/json"})
-            sent["status"] = connection.getresponse().status
+        sent: dict[str, Any] = {"url": job.callback, "body": body, "status": post(str(job.callback), body)}
         self.callbacks.append(sent)
 
 
-def _body(call: Call) -> dict[str, Any]:
+def body_of(call: Call) -> dict[str, Any]:
+    """Read the body of a bulk request.
+
+    :param call: the request.
+    """
     media = call.headers.get("content-type", "").split(";")[0].strip().lower()
     if media != "application/json":
         # Details are an array here (SEED-3 capture).
@@ -442,13 +438,18 @@ def _file_type(content: dict[str, Any]) -> bool:
     return bool(kind == "ics")
 
 
-def _callback(content: dict[str, Any]) -> str | None:
+def callback_of(content: dict[str, Any]) -> str | None:
+    """Read ``callback``.
+
+    :param content: body of the request.
+    :returns: where to send it, ``None`` for nothing, and for what is not on loopback.
+    """
     callback = content.get("callback")
     if callback is None:
         return None
     url = callback.get("url") if isinstance(callback, dict) else None
-    parts = urlsplit(url) if isinstance(url, str) else None
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+    host = host_of(url)
+    if host is None:
         raise bad("INVALID_CALLBACK_URL", "the callback url is invalid")
     if str(callback.get("method", "")).lower() != "post":
         raise bad(
@@ -456,7 +457,7 @@ def _callback(content: dict[str, Any]) -> str | None:
             "the callback method is invalid",
             {"supported_callback_methods": ["post"]},
         )
-    return str(url) if parts.hostname in LOOPBACK else None
+    return str(url) if host in LOOPBACK else None
 
 
 class QueryReader:
@@ -513,6 +514,7 @@ class QueryReader:
             raise bad("MODULE_NOT_AVAILABLE", "the module is not available", {"api_name": name})
         if module.api_name in NOT_EXPORTED:
             raise bad("MODULE_NOT_SUPPORTED", "the module is not supported")
+        permissions.check(self.state.options, module)
         return module
 
     def _view(self, module: Module, cvid: str) -> list[Predicate]:

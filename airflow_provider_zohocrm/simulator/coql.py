@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from airflow_provider_zohocrm.simulator import permissions
 from airflow_provider_zohocrm.simulator.calls import Answer, Call
 from airflow_provider_zohocrm.simulator.conditions import (
     Column,
@@ -190,6 +191,7 @@ class Parser:
         module = self.state.store.modules.get(name)
         if module is None:
             raise ApiError(400, "INVALID_MODULE", "the given module is not supported in api")
+        permissions.check(self.state.options, module)
         self.module = module
 
     def _item(self) -> Item:

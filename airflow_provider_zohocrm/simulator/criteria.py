@@ -195,6 +195,11 @@ class CriteriaReader:
         for one in values:
             if one == EMPTY and comparator in {"equal", "not_equal", "in", "not_in"}:
                 continue
+            if one == EMPTY:
+                message = "the value in the criteria is not supported"
+                raise _bad(
+                    "VALUE_IN_CRITERIA_NOT_SUPPORTED", message, {"api_name": name, "supported": ["value"]}
+                )
             if not isinstance(one, (str, int, float, bool)):
                 raise _bad(
                     "VALUE_TYPE_NOT_SUPPORTED",

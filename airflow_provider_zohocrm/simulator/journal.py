@@ -19,6 +19,7 @@ KEPT_BODIES = 64_000_000
 LONGEST_BODY = 1_000_000
 
 _SECRET = re.compile(r"((?:^|&)(?:client_secret|refresh_token|access_token|code|token)=)[^&]*")
+_CHANNEL_TOKEN = re.compile(r'("token"\s*:\s*")(?:[^"\\]|\\.)*(")')
 _HEADER = re.compile(r"^(\S+ )?.*$", re.DOTALL)
 
 
@@ -52,7 +53,12 @@ class Journal:
             # The prefix stays: whether a client says Bearer or Zoho-oauthtoken is worth an assertion.
             shown["authorization"] = _HEADER.sub(r"\1***", shown["authorization"])
         text = body[:LONGEST_BODY].decode("utf-8", "replace")
+        if shown.get("content-type", "").startswith("multipart/"):
+            text = f"<form of {len(body)} bytes>"
         form = "json" not in shown.get("content-type", "json")
+        if not form and path.endswith("/actions/watch"):
+            # What a channel sends back with each notification, so that its receiver knows it is meant.
+            text = _CHANNEL_TOKEN.sub(r"\1***\2", text)
         entry = {
             "time": when,
             "method": method,

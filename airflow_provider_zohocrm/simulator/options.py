@@ -12,7 +12,7 @@ _OFF = {"off", "false", "no", "0"}
 
 _SCOPES = (
     "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL,ZohoCRM.org.ALL,ZohoCRM.users.ALL,"
-    "ZohoCRM.coql.READ,ZohoSearch.securesearch.READ"
+    "ZohoCRM.coql.READ,ZohoSearch.securesearch.READ,ZohoFiles.files.ALL,ZohoCRM.notifications.ALL,ZohoCRM.apis.READ"
 )
 
 
@@ -61,7 +61,7 @@ class Options:
     v2_mixed_status: int = _option(202, "status of a partly failed write in v2", 200, 202, 207)
     upsert_insert_status: int = _option(200, "status of an upsert in which all were inserts", 200, 201)
     multi_errors: bool = _option(False, "several errors of one record come as MULTIPLE_OR_MULTI_ERRORS")
-    # Bulk read
+    # Bulk read; the switches of the job machine hold for bulk write too
     bulk_page_size: int = _option(200_000, "records in one bulk read result")
     bulk_page_limit: int = _option(500, "highest `page` of a bulk read (500 or 50, conflict)")
     ics_page_size: int = _option(20_000, "records in one ics result")
@@ -90,7 +90,21 @@ class Options:
     result_life: int = _option(86_400, "seconds a result can be downloaded")
     downloads_per_minute: int = _option(10, "downloads in one minute")
     callbacks: bool = _option(False, "POST to the callback of a job, if it is on loopback")
+    # Bulk write
+    bulk_write_running: str = _option(
+        "INPROGRESS", "state of a bulk write job that runs (§11, conflict)", "INPROGRESS", "IN PROGRESS"
+    )
+    bulk_write_rows: int = _option(25_000, "rows in one bulk write")
+    upload_limit: int = _option(25 * 1024 * 1024, "bytes of an uploaded csv")
+    write_result_life: int = _option(604_800, "seconds the result of a bulk write can be downloaded")
+    unknown_write_job_status: int = _option(
+        400, "status of RESOURCE_NOT_FOUND for a bulk write job (§7: 404; the specification: 400)", 400, 404
+    )
     # Limits
+    body_limit: int = _option(100 * 1024 * 1024, "bytes of a request; above it 413")
+    forbidden_modules: str = _option(
+        "", "modules, separated by commas, that answer 403 NO_PERMISSION (400 for their fields)"
+    )
     credits: int = _option(5_000_000, "credits in rolling 24 hours")
     enforce_credits: bool = _option(True, "429 when the credits are used up")
     concurrency_limit: int = _option(0, "calls at the same time, 0 is no limit")

@@ -128,6 +128,7 @@ class Simulator:
         )
         files = {} if data is None else files_of(Path(data), store.modules)
         # A state file that has them goes before the files it was filled from.
+        self.state.files.update(files)
         files = {name: file for name, file in files.items() if name not in store.loaded}
         counts.update(dict.fromkeys(files, 0))
         if counts:
@@ -326,7 +327,26 @@ class Simulator:
     @property
     def callbacks(self) -> list[dict[str, Any]]:
         """What was sent to the callbacks of jobs."""
-        return list(self.state.bulk.callbacks)
+        return list(self.state.callbacks)
+
+    @property
+    def notifications(self) -> list[dict[str, Any]]:
+        """What was sent to notification channels, and whether it arrived."""
+        return list(self.state.watch.sent)
+
+    def lock(self, *record_ids: str | int) -> None:
+        """Lock records: writes to them answer RECORD_LOCKED.
+
+        :param record_ids: ids.
+        """
+        self.state.locked.update(map(str, record_ids))
+
+    def unlock(self, *record_ids: str | int) -> None:
+        """Undo ``lock``.
+
+        :param record_ids: ids; none for all.
+        """
+        self.state.locked.difference_update(map(str, record_ids) if record_ids else set(self.state.locked))
 
     def seed(self, counts: dict[str, int]) -> None:
         """Fill modules afresh.

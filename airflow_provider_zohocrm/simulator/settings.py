@@ -95,9 +95,7 @@ def one_module(state: State, call: Call, name: str) -> Answer:
     content |= {
         "display_field": {"api_name": display.api_name, "id": module.field_id(display)},
         "per_page": 10,
-        "fields": [
-            {"api_name": spec.api_name, "id": module.field_id(spec)} for spec in module.fields.values()
-        ],
+        "fields": [field_json(state, module, spec) for spec in module.fields.values()],
         "related_lists": [
             _related_json(state, module, related, n) for n, related in enumerate(module.related, 1)
         ],
@@ -160,7 +158,7 @@ def field_json(state: State, module: Module, spec: Field) -> dict[str, Any]:
             "query_details": {},
         }
     return {
-        "associated_module": {"module": spec.lookup or None, "id": None} if lookup else None,
+        "associated_module": {**lookup["module"], "module": spec.lookup} if lookup else None,
         "webhook": True,
         "operation_type": {
             "web_update": writable,
@@ -172,7 +170,6 @@ def field_json(state: State, module: Module, spec: Field) -> dict[str, Any]:
         "field_label": label,
         "tooltip": None,
         "type": "used",
-        "table_name": f"Crm{module.singular}Details",
         "field_read_only": spec.read_only,
         "customizable_properties": ["display_label", "tooltip"],
         "display_label": label,
@@ -205,9 +202,8 @@ def field_json(state: State, module: Module, spec: Field) -> dict[str, Any]:
         "searchable": spec.data_type in {"text", "email", "phone", "picklist"},
         "external": None,
         "sharing_properties": {
-            "scheduler_status": None,
             "share_preference_enabled": False,
-            "share_permission": "full_access",
+            "share_permission": "full-access",
         }
         if spec.data_type == "lookup"
         else None,
@@ -255,7 +251,6 @@ def field_json(state: State, module: Module, spec: Field) -> dict[str, Any]:
         "number_separator": spec.data_type in {"integer", "double", "currency"},
         "textarea": {"type": "small"} if spec.data_type == "textarea" else None,
         "static_field": False,
-        "section_id": 1,
     }
 
 
@@ -265,8 +260,9 @@ def _module_param(state: State, call: Call) -> Module:
         raise required_param("module", state.options.required_param_style)
     module = state.store.module(name)
     if module is None:
+        # The OpenAPI file of the fields names the parameter so, unlike that of the records.
         raise ApiError(
-            400, "INVALID_MODULE", "the module name given seems to be invalid", {"param_name": "module"}
+            400, "INVALID_MODULE", "the module name given seems to be invalid", {"api_name": "module"}
         )
     return module
 

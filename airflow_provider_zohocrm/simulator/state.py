@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.simulator.bulk_read import BulkRead
+from airflow_provider_zohocrm.simulator.bulk_write import BulkWrite
 from airflow_provider_zohocrm.simulator.clock import Clock
+from airflow_provider_zohocrm.simulator.data import Reader
 from airflow_provider_zohocrm.simulator.faults import Faults
 from airflow_provider_zohocrm.simulator.journal import Journal
 from airflow_provider_zohocrm.simulator.limits import Limits
@@ -14,9 +16,12 @@ from airflow_provider_zohocrm.simulator.options import Options
 from airflow_provider_zohocrm.simulator.paging import Pager
 from airflow_provider_zohocrm.simulator.store import Store
 from airflow_provider_zohocrm.simulator.tokens import TokenServer
+from airflow_provider_zohocrm.simulator.values import TAGS
+from airflow_provider_zohocrm.simulator.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from airflow_provider_zohocrm.simulator.calls import Call
 
@@ -42,9 +47,15 @@ class State:
         self.journal = Journal(log)
         self.pager = Pager(self.clock, self.options, self.store)
         self.bulk = BulkRead(self.clock, self.options, self.store)
+        self.bulk_write = BulkWrite(self)
+        self.watch = Watch(self)
+        self.files: dict[str, Path] = {}
+        """Files that modules were filled from, by API name."""
+        self.locked: set[str] = set()
+        """Ids of records that are locked (sheet §9)."""
         self.coql_keys: dict[tuple[Any, ...], tuple[int, ...]] = {}
         """Where the page of a query behind an offset begins."""
-        self._tags: dict[str, str] = {}
+        self._tags = {name: str(ORG_PREFIX * 10**12 + 7_000 + n) for n, (_, name) in enumerate(TAGS)}
         self._mine: dict[str, Callable[[Row], bool]] = {}
 
     def note(self, call: Call, **facts: Any) -> None:
@@ -71,12 +82,29 @@ class State:
             self._mine[module.api_name] = found
         return found
 
-    def tag_id(self, name: str) -> str:
-        """Return the id of a tag, new or known.
+    def tag(self, given: Any) -> dict[str, Any]:
+        """Return a tag as a record shows it, new or known.
 
-        :param name: its name.
+        :param given: its name, or an object with it.
         """
-        return self._tags.setdefault(name, str(ORG_PREFIX * 10**12 + 7_100 + len(self._tags)))
+        name = str(given.get("name") if isinstance(given, dict) else given)
+        tag_id = self._tags.setdefault(name, str(ORG_PREFIX * 10**12 + 7_100 + len(self._tags)))
+        return {"name": name, "id": tag_id, "color_code": None}
+
+    def load(self, name: str, file: Path) -> None:
+        """Fill a module from a file, and again after each reset.
+
+        :param name: API name of a module that has no records.
+        :param file: see ``data.Reader``.
+        """
+        self.files[name] = file
+        module = self.store.modules[name]
+        self.store.load(module, Reader(module, self.tag).records(file))
+
+    @property
+    def callbacks(self) -> list[dict[str, Any]]:
+        """What was sent to the callbacks of jobs, and whether it arrived."""
+        return self.bulk.callbacks
 
     def apply_options(self) -> None:
         """Take over the options that other parts hold a copy of."""
@@ -88,7 +116,13 @@ class State:
         self.apply_options()
         self.clock.shift = 0.0
         self.bulk.reset()
-        self.store.reset()
+        self.bulk_write.reset()
+        self.watch.reset()
+        self.locked.clear()
+        loaded = set(self.store.loaded)
+        if self.store.reset():
+            for name in self.files.keys() & loaded:
+                self.load(name, self.files[name])
         self.tokens.reset()
         self.faults.clear()
         self.limits.reset()
@@ -98,5 +132,7 @@ class State:
     def close(self) -> None:
         """Release files and threads."""
         self.bulk.close()
+        self.bulk_write.close()
+        self.watch.close()
         self.store.close()
         self.journal.close()

@@ -46,6 +46,9 @@ LINKED_PARENTS = 60
 
 BATCH = 1_000
 
+FIRST_NEW_ID = (ORG_PREFIX * 1_000 + 800) * 1_000_000_000
+NEW_ID_STEP = 1_003
+
 SORT_COLUMNS = {"id": "id", "Created_Time": "created", "Modified_Time": "modified"}
 """Fields the database itself can order and compare."""
 
@@ -89,6 +92,8 @@ class Store:
         self._set_meta("seed_number", self.seed_number)
         self._create()
         self.seeded: dict[str, int] = orjson.loads(self._meta("seeded") or b"{}")
+        self.loaded: set[str] = set(orjson.loads(self._meta("loaded") or b"[]"))
+        """Modules that were filled from a file."""
         self._next_id = int(self._meta("next_id") or 0)
 
     # --- schema and seed ---------------------------------------------------------------------------------------
@@ -144,7 +149,8 @@ class Store:
         with self.lock:
             wanted = dict(counts)
             for name, module in self.modules.items():
-                if name in self.seeded and any(target in wanted for target in module.links):
+                again = name in self.seeded and name not in self.loaded
+                if again and any(target in wanted for target in module.links):
                     wanted.setdefault(name, self.seeded[name])
             self._db.execute("BEGIN")
             for name, module in self.modules.items():
@@ -153,6 +159,7 @@ class Store:
                     self._fill(module, wanted[name])
             self._fill_members()
             self._set_meta("seeded", orjson.dumps(self.seeded).decode())
+            self._set_loaded(self.loaded - set(wanted))
             self._db.execute("COMMIT")
             self._changed()
             self._seeded_version = self.version
@@ -163,14 +170,44 @@ class Store:
             {name: module.default_seed for name, module in self.modules.items() if name not in self.seeded}
         )
 
-    def reset(self) -> None:
-        """Throw away every write and fill all modules again with the numbers last asked for."""
+    def _set_loaded(self, names: set[str]) -> None:
+        self.loaded = names
+        self._set_meta("loaded", orjson.dumps(sorted(names)).decode())
+
+    def load(self, module: Module, records: Iterable[dict[str, Any]]) -> None:
+        """Add records as they are, to a module that was filled with none; they count as the seed.
+
+        :param module: the module.
+        :param records: see ``data.Reader.records``.
+        """
+        with self.lock:
+            self._db.execute("BEGIN")
+            try:
+                for record in records:
+                    content = dict(record)
+                    given = [content.pop(name, None) for name in ("id", "Created_Time", "Modified_Time")]
+                    self.save(module, None, content, *given)
+                self._set_loaded(self.loaded | {module.api_name})
+                self._seeded_version = self.version
+            finally:
+                # Without a journal there is no way back; a file that was read in part is not noted as loaded.
+                self._db.execute("COMMIT")
+
+    def reset(self) -> bool:
+        """Throw away every write and fill all modules again with the numbers last asked for.
+
+        :returns: whether there was anything to throw away; modules that were loaded are then empty.
+        """
         self.writes.clear()
-        if self.version != self._seeded_version:
-            self.seed(dict(self.seeded))
+        if self.version == self._seeded_version:
+            return False
+        self.seed(dict(self.seeded))
+        return True
 
     def _link_expression(self, target: str, place: int) -> str:
         parent = self.modules[target]
+        if self.seeded.get(target) == 0:
+            return "NULL"
         live = max(self.seeded.get(target, parent.default_seed), 1)
         ordinary = f"(i * {place * 6 + 1} + {place}) % {live}"
         # Some point at a parent in the recycle bin: its related records can still be read (SEED-4).
@@ -539,25 +576,45 @@ class Store:
         """Return an id never used before; it sorts behind every seeded one."""
         self._next_id += 1
         self._set_meta("next_id", self._next_id)
-        return (ORG_PREFIX * 1_000 + 800) * 1_000_000_000 + self._next_id * 1_003
+        return FIRST_NEW_ID + self._next_id * NEW_ID_STEP
+
+    def _keep_free(self, record_id: int) -> None:
+        """Never give out an id that came with a file: it may be from an earlier run of the simulator."""
+        place = (record_id - FIRST_NEW_ID) // NEW_ID_STEP
+        if place > self._next_id and record_id < FIRST_NEW_ID + 1_000_000_000_000:
+            self._next_id = place
 
     def transaction(self) -> threading.RLock:
         """Return the lock that makes several steps one."""
         return self.lock
 
-    def save(self, module: Module, row: Row | None, values: dict[str, Any]) -> Row:
+    def save(
+        self,
+        module: Module,
+        row: Row | None,
+        values: dict[str, Any],
+        new_id: int | None = None,
+        created: int | None = None,
+        modified: int | None = None,
+    ) -> Row:
         """Store a new record or the changes of one.
 
         :param module: the module.
         :param row: the record as it was, ``None`` for a new one.
         :param values: new values, lookups as ``{"id": …}``.
+        :param new_id: id of a new record, one never used if absent.
+        :param created: when a new record was made, now if absent.
+        :param modified: when it was changed last, now if absent.
         :returns: the record as it is now.
         """
         now = int(self.clock.now())
+        modified = now if modified is None else modified
         user = CURRENT_USER.short()
         with self.lock:
             if row is None:
-                record_id, seq, created, view = self.new_id(), 0, now, ORDINARY
+                record_id, seq, view = new_id or self.new_id(), 0, ORDINARY
+                self._keep_free(record_id)
+                created = now if created is None else created
                 content: dict[str, Any] = {"Owner": user, "Created_By": user, "Tag": []}
                 content.update({f.api_name: [] for f in module.fields.values() if f.json_type == "jsonarray"})
                 content.update(
@@ -579,7 +636,7 @@ class Store:
                 content["Full_Name"] = (
                     f"{content.get('First_Name') or ''} {content.get('Last_Name') or ''}".strip()
                 )
-            saved = Row(record_id, seq, created, now, view, links[0], links[1], orjson.dumps(content))
+            saved = Row(record_id, seq, created, modified, view, links[0], links[1], orjson.dumps(content))
             self._db.execute(f"INSERT OR REPLACE INTO {module.table} VALUES (?,?,?,?,?,?,?,?)", saved)
             self._index(module, record_id, content)
             self._changed()

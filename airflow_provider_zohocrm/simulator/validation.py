@@ -41,6 +41,15 @@ class RecordError(Exception):
         return envelope(self.code, self.message, details)
 
 
+def record_locked(record_id: str) -> RecordError:
+    """Build the error of a write to a locked record (sheet §9).
+
+    :param record_id: its id.
+    """
+    message = "You cannot perform this operation as the record is locked."
+    return RecordError("RECORD_LOCKED", message, {"action": "record_locking", "id": record_id}, None)
+
+
 def is_day(value: Any) -> bool:
     """Tell whether a value is a date that exists.
 
@@ -88,6 +97,15 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 }
 
 _NUMBER_LIMITS = {"integer": 2_147_483_647, "double": 10**16, "currency": 10**16}
+
+
+def fits(spec: Field, value: Any) -> bool:
+    """Tell whether a value that is not empty has the type of its field.
+
+    :param spec: the field, neither a lookup nor an owner.
+    :param value: as in JSON.
+    """
+    return _CHECKS.get(spec.data_type, _is_text)(value)
 
 
 class Validator:
@@ -155,7 +173,7 @@ class Validator:
             return self._tags(spec, value)
         if spec.data_type in {"lookup", "ownerlookup"}:
             return self._target(spec, value)
-        if not _CHECKS.get(spec.data_type, _is_text)(value):
+        if not fits(spec, value):
             raise self._wrong_type(spec)
         self._check_length(spec, value)
         value = str(value) if spec.data_type == "bigint" else value
@@ -210,8 +228,7 @@ class Validator:
     def _tags(self, spec: Field, value: Any) -> list[dict[str, Any]]:
         if not isinstance(value, list) or not all(isinstance(tag, (str, dict)) for tag in value):
             raise self._wrong_type(spec)
-        names = [tag if isinstance(tag, str) else tag.get("name") for tag in value]
-        return [{"name": name, "id": self.state.tag_id(str(name)), "color_code": None} for name in names]
+        return [self.state.tag(tag) for tag in value]
 
     def _append(self, wanted: Any, values: dict[str, Any], row: Row | None) -> None:
         if row is None or not isinstance(wanted, dict):

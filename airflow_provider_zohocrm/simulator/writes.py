@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_zohocrm.simulator import external
 from airflow_provider_zohocrm.simulator.calls import Answer, Call
 from airflow_provider_zohocrm.simulator.clock import parse_iso
 from airflow_provider_zohocrm.simulator.errors import ApiError, limit_exceeded
 from airflow_provider_zohocrm.simulator.modules import CURRENT_USER, Module, Row
 from airflow_provider_zohocrm.simulator.records import module_of
-from airflow_provider_zohocrm.simulator.validation import RecordError, Validator
+from airflow_provider_zohocrm.simulator.store import CONVERTED_VIEW, UNAPPROVED_VIEW
+from airflow_provider_zohocrm.simulator.validation import RecordError, Validator, record_locked
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.state import State
@@ -31,6 +33,8 @@ class Write:
         self.module = module
         self.body = call.json()
         self.written: list[str] = []
+        self.added: list[str] = []
+        self.external = external.field_of(call, module)
 
     def records(self) -> list[dict[str, Any]]:
         """Read and check ``data``.
@@ -86,6 +90,10 @@ class Write:
                 "skip_feature_execution": self.body.get("skip_feature_execution"),
             }
         )
+        fields = sorted({name for record in records for name in record if name in self.module.fields})
+        changed = [one for one in dict.fromkeys(self.written) if one not in set(self.added)]
+        self.state.watch.changed(self.module, "insert", self.added, fields)
+        self.state.watch.changed(self.module, "update", changed, fields)
         self.state.note(self.call, records=len(results))
         return Answer(self._status(results, good_status), {"data": results})
 
@@ -129,6 +137,7 @@ class Write:
         values = validator.values(record, None)
         row = self.state.store.save(self.module, None, values)
         self.written.append(str(row.id))
+        self.added.append(str(row.id))
         details = {**self.details(row), "$approval_state": "approved"}
         return {"code": "SUCCESS", "details": details, "message": "record added", "status": "success"}
 
@@ -139,6 +148,8 @@ class Write:
         :param record: the new values.
         :param record_id: which record.
         """
+        if self.external is not None and record.get(self.external.api_name) and record_id in (None, ""):
+            record_id = external.id_of(self.state, self.module, self.external, record[self.external.api_name])
         if record_id in (None, ""):
             raise RecordError(
                 "MANDATORY_NOT_FOUND", "required field not found", {"api_name": "id"}, f"$.data[{index}].id"
@@ -148,6 +159,7 @@ class Write:
         if row is None:
             message = "the id given seems to be invalid"
             raise RecordError("INVALID_DATA", message, {"id": text, "api_name": "id"}, f"$.data[{index}].id")
+        self._check_state(row)
         self._check_unmodified(row)
         values = Validator(self.state, self.module, index).values(record, row)
         row = self.state.store.save(self.module, row, values)
@@ -158,6 +170,15 @@ class Write:
             "message": "record updated",
             "status": "success",
         }
+
+    def _check_state(self, row: Row) -> None:
+        record_id = str(row.id)
+        if record_id in self.state.locked:
+            raise record_locked(record_id)
+        if row.view == CONVERTED_VIEW:
+            raise RecordError("CONVERTED_RECORD", "the record is already converted", {"id": record_id}, None)
+        if row.view == UNAPPROVED_VIEW:
+            raise RecordError("NOT_APPROVED", "the record is not approved", {"id": record_id}, None)
 
     def _check_unmodified(self, row: Row) -> None:
         text = self.call.headers.get("if-unmodified-since")
@@ -255,7 +276,9 @@ def _delete(state: State, call: Call, module: Module, ids: list[str]) -> Answer:
     results = []
     gone = []
     for text in ids:
-        if text.isdigit() and len(text) <= 19 and state.store.delete(module, int(text)):
+        if text in state.locked:
+            element = record_locked(text).element(json_path=False)
+        elif text.isdigit() and len(text) <= 19 and state.store.delete(module, int(text)):
             gone.append(text)
             element = {
                 "code": "SUCCESS",
@@ -279,6 +302,7 @@ def _delete(state: State, call: Call, module: Module, ids: list[str]) -> Answer:
         "ids": gone,
     }
     state.store.writes.append({**entry, "trigger": trigger})
+    state.watch.changed(module, "delete", gone)
     status = 200
     if len(gone) < len(ids):
         status = (
@@ -294,6 +318,9 @@ def delete_records(state: State, call: Call, name: str) -> Answer:
     """``DELETE /crm/{v}/{module}?ids=``."""
     module = module_of(state, call, name)
     ids = [part.strip() for part in call.query.get("ids", "").split(",") if part.strip()]
+    spec = external.field_of(call, module)
+    if spec is not None:
+        ids = [external.id_of(state, module, spec, one) for one in ids]
     if not ids:
         message = "One of the expected parameter is missing"
         key = "param" if state.options.required_param_style == "old" else "param_name"
@@ -305,4 +332,8 @@ def delete_records(state: State, call: Call, name: str) -> Answer:
 
 def delete_record(state: State, call: Call, name: str, record_id: str) -> Answer:
     """``DELETE /crm/{v}/{module}/{id}``."""
+    if record_id in state.locked:
+        # Flat here (OAS-2026).
+        error = record_locked(record_id)
+        raise ApiError(400, error.code, error.message, error.details)
     return _delete(state, call, module_of(state, call, name), [record_id])

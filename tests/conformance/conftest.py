@@ -13,7 +13,15 @@ from conformance.sdk import SDK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SEED = {"Leads": 450, "Contacts": 120, "Accounts": 40, "Events": 20, "Deals": 60, "Products": 20, "Campaigns": 10}
+SEED = {
+    "Leads": 450,
+    "Contacts": 120,
+    "Accounts": 40,
+    "Events": 20,
+    "Deals": 60,
+    "Products": 20,
+    "Campaigns": 10,
+}
 
 
 @pytest.fixture(scope="package")
@@ -44,6 +52,9 @@ def sdk_session(running: Simulator, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def sdk(simulator: Simulator, sdk_session: SDK) -> SDK:
+def sdk(simulator: Simulator, sdk_session: SDK) -> Iterator[SDK]:
     """Zoho's SDK, with a token."""
-    return sdk_session
+    yield sdk_session
+    if sdk_session.elsewhere:
+        simulator.configure(token_life=3600)
+        sdk_session.initialize()

@@ -23,6 +23,8 @@ class SDK:
     def __init__(self, simulator: Simulator, folder: Path) -> None:
         self.simulator = simulator
         self.folder = folder
+        self.elsewhere = False
+        """It was last initialized with another folder, so with another token."""
         self._log = (folder / "stderr.txt").open("w+", encoding="utf-8")
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("sdk_process.py"))],
@@ -33,16 +35,26 @@ class SDK:
             cwd=folder,
         )
 
-    def initialize(self, *, find_user: bool = False) -> dict[str, Any]:
-        return self.call(
+    def initialize(
+        self, *, find_user: bool = False, folder: Path | None = None, client_secret: str = ""
+    ) -> dict[str, Any]:
+        """Initialize the SDK; in a folder it knows, it takes the token stored there."""
+        self.elsewhere = folder is not None
+        result: dict[str, Any] = self.call(
             "initialize",
             url=self.simulator.url,
             client_id=self.simulator.client_id,
-            client_secret=self.simulator.client_secret,
+            client_secret=client_secret or self.simulator.client_secret,
             refresh_token=self.simulator.refresh_token,
-            folder=str(self.folder),
+            folder=str(folder or self.folder),
             find_user=find_user,
         )
+        return result
+
+    def renew(self) -> None:
+        """Make it forget its token, as an operator would: the SDK does not renew one that was refused."""
+        (self.folder / "tokens.csv").unlink()
+        self.initialize()
 
     def call(self, command: str, /, **arguments: Any) -> Any:
         assert self._process.stdin is not None

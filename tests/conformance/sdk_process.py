@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from zohocrmsdk.src.com.zoho.api.authenticator import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store import FileStore
 from zohocrmsdk.src.com.zoho.api.logger import Logger
-from zohocrmsdk.src.com.zoho.crm.api import HeaderMap, Initializer, ParameterMap, SDKConfig, bulk_read, bulk_write
+from zohocrmsdk.src.com.zoho.crm.api import (
+    HeaderMap,
+    Initializer,
+    ParameterMap,
+    SDKConfig,
+    bulk_read,
+    bulk_write,
+)
 from zohocrmsdk.src.com.zoho.crm.api.bulk_read import BulkReadOperations
 from zohocrmsdk.src.com.zoho.crm.api.bulk_write import BulkWriteOperations, UploadFileHeader
 from zohocrmsdk.src.com.zoho.crm.api.coql import BodyWrapper as CoqlBody, CoqlOperations
@@ -103,14 +110,16 @@ def parameters(kind: Any, values: dict[str, Any]) -> ParameterMap:
     """Fill the SDK's parameter object."""
     filled = ParameterMap()
     for name, value in values.items():
-        filled.add(getattr(kind, name), value)
+        filled.add(getattr(kind, name), _typed(value))
     return filled
 
 
 # --- what it is asked to do ------------------------------------------------------------------------------------------
 
 
-def initialize(url: str, client_id: str, client_secret: str, refresh_token: str, folder: str, find_user: bool) -> Any:
+def initialize(
+    url: str, client_id: str, client_secret: str, refresh_token: str, folder: str, find_user: bool
+) -> Any:
     # A data centre of one's own is the SDK's public way to another host; "accounts_url" is the whole token address.
     environment = DataCenter.Environment(url, f"{url}/oauth/v2/token", url)
     token = OAuthToken(
@@ -121,7 +130,9 @@ def initialize(url: str, client_id: str, client_secret: str, refresh_token: str,
         token,
         store=FileStore(str(Path(folder) / "tokens.csv")),
         # No pick list check on the client's side: bad values are the simulator's to refuse.
-        sdk_config=SDKConfig(auto_refresh_fields=False, pick_list_validation=False, read_timeout=30.0, connect_timeout=5.0),
+        sdk_config=SDKConfig(
+            auto_refresh_fields=False, pick_list_validation=False, read_timeout=30.0, connect_timeout=5.0
+        ),
         resource_path=folder,
         logger=Logger.get_instance(level=Logger.Levels.INFO, file_path=str(Path(folder) / "sdk.log")),
     )
@@ -143,7 +154,11 @@ def module(name: str) -> Any:
 
 
 def fields(name: str) -> Any:
-    return answer(FieldsOperations().get_fields(parameters(GetFieldsParam, {"module": name, "type": "all"})))
+    return answer(
+        FieldsOperations().get_fields(
+            parameters(GetFieldsParam, {"module": name, "type": {"$choice": "all"}})
+        )
+    )
 
 
 def users() -> Any:
@@ -231,7 +246,9 @@ def upsert(name: str, records: list[dict[str, Any]], more: dict[str, Any]) -> An
 
 
 def delete(name: str, ids: list[str]) -> Any:
-    return answer(RecordOperations(name).delete_records(parameters(DeleteRecordsParam, {"ids": ",".join(ids)})))
+    return answer(
+        RecordOperations(name).delete_records(parameters(DeleteRecordsParam, {"ids": ",".join(ids)}))
+    )
 
 
 def related(name: str, record_id: str, relation: str, params: dict[str, Any]) -> Any:
@@ -306,7 +323,9 @@ def bulk_write_upload(path: str, zgid: str) -> Any:
     return answer(BulkWriteOperations().upload_file(body, headers))
 
 
-def bulk_write_create(name: str, operation: str, file_id: str, columns: list[str], find_by: str | None) -> Any:
+def bulk_write_create(
+    name: str, operation: str, file_id: str, columns: list[str], find_by: str | None
+) -> Any:
     module_given = MinifiedModule()
     module_given.set_api_name(name)
     resource = bulk_write.Resource()

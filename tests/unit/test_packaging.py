@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import json
 import subprocess
@@ -67,16 +68,16 @@ class TestWheel:
         assert packed == (ROOT / "LICENSE").read_bytes()
         assert b"Apache License" in packed
 
-    def test_has_the_entry_point_airflow_looks_for(
+    def test_has_the_entry_points_of_airflow_pytest_and_the_console(
         self, wheel: zipfile.ZipFile, metadata_folder: str
     ) -> None:
-        text = wheel.read(f"{metadata_folder}/entry_points.txt").decode()
-        assert text.split() == [
-            "[apache_airflow_provider]",
-            "provider_info",
-            "=",
-            f"{PACKAGE}.get_provider_info:get_provider_info",
-        ]
+        found = configparser.ConfigParser()
+        found.read_string(wheel.read(f"{metadata_folder}/entry_points.txt").decode())
+        assert {name: dict(found[name]) for name in found.sections()} == {
+            "apache_airflow_provider": {"provider_info": f"{PACKAGE}.get_provider_info:get_provider_info"},
+            "console_scripts": {"zohocrm-simulator": f"{PACKAGE}.simulator.__main__:main"},
+            "pytest11": {"zohocrm": f"{PACKAGE}.pytest_plugin"},
+        }
 
     def test_names_what_it_needs(self, wheel: zipfile.ZipFile, metadata_folder: str) -> None:
         lines = wheel.read(f"{metadata_folder}/METADATA").decode().splitlines()

@@ -423,7 +423,7 @@ def test_download_headers(zoho: Zoho, kind: str):
     finish(zoho, job)
     answer = zoho.get(f"{READ}/{job}/result")
     assert answer.headers["Content-Type"] == kind
-    assert answer.headers["Content-Disposition"] == f"attachment; filename={job}.zip"
+    assert answer.headers["Content-Disposition"] == f"attachment;filename*=UTF-8''{job}.zip"
     assert answer.content[:2] == b"PK"
 
 

@@ -1,22 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 import requests
 
-from airflow_provider_zohocrm.simulator.__main__ import parser
+from airflow_provider_zohocrm.simulator.__main__ import is_loopback, main, parser
+from airflow_provider_zohocrm.simulator.faults import ACTIONS
 from airflow_provider_zohocrm.simulator.options import Options
 from airflow_provider_zohocrm.simulator.server import Simulator
 from simulator.wire import Zoho
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def control(zoho: Zoho, method: str, path: str, body: Any = None) -> Any:
@@ -137,6 +138,17 @@ def test_help_explains_every_option():
     assert all(f"  {spec.name}=" in text for spec in fields(Options))
 
 
+def test_the_page_has_every_option_action_and_argument():
+    text = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    arguments = [
+        string for action in parser()._actions for string in action.option_strings if string[:2] == "--"
+    ]
+    for name in [*(spec.name for spec in fields(Options)), *ACTIONS]:
+        assert f"| `{name}` |" in text, name
+    for name in set(arguments) - {"--help"}:
+        assert f"| `{name}" in text, name
+
+
 def test_command_line(tmp_path: Path):
     log = tmp_path / "requests.jsonl"
     command = [
@@ -164,6 +176,61 @@ def test_command_line(tmp_path: Path):
     assert about["client_secret"] not in log.read_text()
     # 1.5 s on an idle machine; a busy one gets four times as much.
     assert taken < 6
+
+
+def announced(*arguments: str) -> tuple[str, str]:
+    """First line of a simulator's output, and its errors."""
+    command = [sys.executable, "-m", "airflow_provider_zohocrm.simulator", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        if line:
+            url = line.split()[-1]
+            assert requests.get(f"{url}/__simulator__/", timeout=10).status_code == 200
+            process.terminate()
+        errors = process.stderr.read()
+        process.wait(10)
+    return line, errors
+
+
+def test_command_line_with_data(tmp_path: Path):
+    (tmp_path / "Leads.csv").write_text("Last_Name,Company\r\nx,y\r\n")
+    assert announced("--data", str(tmp_path))[0].startswith("Zoho CRM simulator on http://127.0.0.1:")
+    line, errors = announced("--data", str(tmp_path / "absent"))
+    assert (line, errors.splitlines()[-1].endswith("absent does not exist")) == ("", True)
+
+
+def test_listening_elsewhere_warns():
+    line, errors = announced("--host", "0.0.0.0")
+    assert line.startswith("Zoho CRM simulator on http://127.0.0.1:")
+    assert "warning: listening on 0.0.0.0" in errors
+    assert "warning" not in announced("--host", "localhost")[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.2", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+    ],
+)
+def test_what_loopback_is(host: str, expected: bool):
+    assert is_loopback(host) is expected
+
+
+def test_console_script_is_declared():
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
+    name, target = re.search(r'^(zohocrm-simulator) = "(.+)"$', text, re.MULTILINE).groups()
+    assert (name, parser().prog) == ("zohocrm-simulator", name)
+    assert resolve_name(target) is main
+
+
+def test_help_explains_every_switch_of_the_command_line():
+    for action in parser()._actions:
+        assert action.help, action.dest
 
 
 def test_root_of_the_package_is_free_of_starlette():

@@ -40,6 +40,32 @@ def test_fields_describe_what_lists_give(zoho: Zoho):
     }  # fmt: skip
 
 
+def test_lookup_field_names_its_module_as_the_specification_does(zoho: Zoho):
+    fields = {f["api_name"]: f for f in zoho.get(f"{SETTINGS}/fields", {"module": "Leads"}).json()["fields"]}
+    accounts = zoho.simulator.state.store.modules["Accounts"].module_id
+    assert fields["Partner"]["associated_module"] == {
+        "api_name": "Accounts",
+        "module": "Accounts",
+        "id": accounts,
+    }
+    assert fields["Partner"]["sharing_properties"] == {
+        "share_preference_enabled": False, "share_permission": "full-access",
+    }  # fmt: skip
+    assert fields["City"]["associated_module"] is None
+    # Neither Zoho's OpenAPI file nor its SDK knows these.
+    assert not {"table_name", "section_id"} & set(fields["City"])
+
+
+def test_one_module_describes_its_fields_in_full(zoho: Zoho):
+    [module] = zoho.get(f"{SETTINGS}/modules/Contacts").json()["modules"]
+    assert module["fields"] == zoho.get(f"{SETTINGS}/fields", {"module": "Contacts"}).json()["fields"]
+
+
+def test_unknown_module_of_fields(zoho: Zoho):
+    answer = zoho.get(f"{SETTINGS}/fields", {"module": "Nothing"})
+    assert (answer.status_code, answer.json()["details"]) == (400, {"api_name": "module"})
+
+
 def test_narrow_and_wide_modules(zoho: Zoho):
     def count(module: str) -> int:
         return len(zoho.get(f"{SETTINGS}/fields", {"module": module}).json()["fields"])

@@ -175,6 +175,33 @@ def test_connections_are_refused_between_stop_and_start():
         assert sorted(record["id"] for record in answer.json()["data"]) == ids
 
 
+def test_pause_over_http():
+    with Simulator({"Leads": 3}) as simulator:
+        zoho = Zoho(simulator)
+        made = zoho.post("/crm/v8/Leads", {"data": [{"Last_Name": "a", "Company": "b"}]}).json()
+        control = f"{simulator.url}/__simulator__/pause"
+        for wrong in ({"seconds": 0}, {"seconds": "x"}, {}):
+            assert requests.post(control, json=wrong, timeout=10).status_code == 400
+        asked = time.monotonic()
+        assert requests.post(control, json={"seconds": 0.5}, timeout=10).json() == {"paused": 0.5}
+        # Also the connection that was kept is gone.
+        refused = 0
+        while True:
+            try:
+                answer = zoho.get("/crm/v8/Leads", {"fields": "id"})
+                break
+            except requests.ConnectionError:
+                refused += 1
+        assert refused > 0
+        assert time.monotonic() - asked >= 0.5
+        # Token and data are as they were.
+        assert made["data"][0]["details"]["id"] in {record["id"] for record in answer.json()["data"]}
+        assert requests.post(control, json={"seconds": 60}, timeout=10).status_code == 200
+        simulator.stop()
+        simulator.start()
+        assert zoho.get("/crm/v8/org").status_code == 200
+
+
 def test_requests_are_recorded_with_secrets_masked(zoho: Zoho):
     zoho.mint()
     zoho.get("/crm/v8/Leads", {"fields": "id", "per_page": 1})
