@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -18,8 +15,9 @@ from airflow_provider_zohocrm.simulator.conditions import Column, Predicate, all
 from airflow_provider_zohocrm.simulator.criteria import CriteriaReader
 from airflow_provider_zohocrm.simulator.errors import ApiError, too_many_requests
 from airflow_provider_zohocrm.simulator.export import Cells, build_zip, write_csv, write_ics
+from airflow_provider_zohocrm.simulator.jobs import DONE, JobQueue, QueuedJob
 from airflow_provider_zohocrm.simulator.modules import CURRENT_USER, ORG_PREFIX, Module, Row
-from airflow_provider_zohocrm.simulator.outgoing import LOOPBACK, host_of, post
+from airflow_provider_zohocrm.simulator.outgoing import LOOPBACK, host_of
 from airflow_provider_zohocrm.simulator.store import Selection, Store
 
 if TYPE_CHECKING:
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 MAX_FIELDS = 200
 NOT_EXPORTED = {"Notes"}
 TOKEN_LIFE = 86_400
-DONE = {"COMPLETED", "FAILURE"}
-# A status call waits so long for the file of a job that is due, before it says "still running".
-PATIENCE = 0.5
 
 
 def bad(code: str, message: str, details: Any = None) -> ApiError:
@@ -65,75 +60,40 @@ class Query:
         return Selection(self.module, self.where, self.params, "id", descending=False, matches=self.matches)
 
 
-@dataclass
-class Job:
+@dataclass(kw_only=True)
+class Job(QueuedJob):
     """A bulk read job."""
 
-    id: str
-    version: str
     query: Query
     page: int
     after: tuple[int, ...] | None
     """Where a continued job begins."""
-    created: float
-    callback: str | None
-    state: str = "ADDED"
-    polls: int = 0
-    """How often its status was asked for."""
-    ticks: int = 0
-    """Status calls of any job since it runs: they stand for time, so that a job nobody asks for does not block others."""
-    started: float | None = None
-    """When it came to the head of the queue."""
-    finished: float | None = None
-    building: Future[None] | None = None
-    file: IO[bytes] | None = None
     count: int = 0
     more: bool = False
     last: tuple[int, ...] | None = None
     next_token: str | None = None
-    failure: str = ""
     strange: bool = False
     """It has shown the undocumented state."""
     downloads: int = 0
 
 
-class BulkRead:
-    """The jobs of the organisation: they run one after another (sheet §4.6)."""
+class BulkRead(JobQueue[Job]):
+    """The bulk read jobs of the organisation."""
 
-    def __init__(self, clock: Clock, options: Options, store: Store) -> None:
-        self.clock = clock
-        self.options = options
+    def __init__(self, clock: Clock, options: Options, store: Store, callbacks: list[dict[str, Any]]) -> None:
+        super().__init__(clock, options, callbacks)
         self.store = store
-        self.jobs: dict[str, Job] = {}
-        self.callbacks: list[dict[str, Any]] = []
-        """What was sent to callbacks, and whether it arrived."""
         self._tokens: dict[str, tuple[Query, int, tuple[int, ...], float]] = {}
         self._starts: dict[tuple[str, int], tuple[int, ...]] = {}
         self._downloads: deque[float] = deque()
         self._number = 0
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="bulk-read")
-        self._caller = ThreadPoolExecutor(2, thread_name_prefix="bulk-callback")
 
     def reset(self) -> None:
         """Forget all jobs and remove their files."""
-        for job in self.jobs.values():
-            if job.building is not None and not job.building.cancel():
-                with suppress(Exception):
-                    job.building.result()
-            if job.file is not None:
-                job.file.close()
-        self.jobs.clear()
+        super().reset()
         self._tokens.clear()
         self._starts.clear()
         self._downloads.clear()
-        self.callbacks.clear()
-
-    def close(self) -> None:
-        """Forget all jobs and end the threads."""
-        self.reset()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._caller.shutdown(wait=False, cancel_futures=True)
 
     # --- create ------------------------------------------------------------------------------------------------
 
@@ -153,9 +113,16 @@ class BulkRead:
             page, after = self._page(query_part), None
         self._number += 1
         job_id = str((ORG_PREFIX * 1_000 + 950) * 1_000_000_000 + self._number * 1_001)
-        job = Job(job_id, call.version, query, page, after, self.clock.now(), callback)
-        self.jobs[job_id] = job
-        self.advance()
+        job = Job(
+            id=job_id,
+            version=call.version,
+            query=query,
+            page=page,
+            after=after,
+            created=self.clock.now(),
+            callback=callback,
+        )
+        self.add(job)
         details = {
             "id": job_id,
             "operation": "read",
@@ -201,51 +168,8 @@ class BulkRead:
 
     # --- running -----------------------------------------------------------------------------------------------
 
-    def _running(self) -> Job | None:
-        return next((job for job in self.jobs.values() if job.state not in DONE), None)
-
-    def advance(self, polled: Job | None = None) -> None:
-        """Move jobs on: only the oldest one that is not done runs, the others wait in the queue.
-
-        :param polled: the job whose status was asked for.
-        """
-        with self._lock:
-            if polled is not None:
-                polled.polls += 1
-                running = self._running()
-                if running is not None:
-                    running.ticks += 1
-            while (job := self._running()) is not None:
-                if job.started is None:
-                    job.started = self.clock.now()
-                    job.building = self._pool.submit(self._build, job)
-                if not self._due(job) or not self._built(job):
-                    return
-                self._finish(job)
-
-    def _due(self, job: Job) -> bool:
-        if self.options.job_stuck or job.started is None:
-            return False
-        if self.options.job_seconds > 0:
-            return self.clock.now() >= job.started + self.options.job_seconds
-        return job.ticks >= self.options.job_polls
-
-    @staticmethod
-    def _built(job: Job) -> bool:
-        building = job.building
-        if building is None:
-            return False
-        wait([building], PATIENCE)
-        if not building.done():
-            return False
-        # Raises what went wrong, if anything did.
-        building.result()
-        return True
-
-    def _finish(self, job: Job) -> None:
-        job.finished = self.clock.now()
-        job.failure = self.options.job_failure
-        job.state = "FAILURE" if job.failure else "COMPLETED"
+    def end(self, job: Job) -> None:
+        """Make the token that continues a job."""
         if job.more and VERSIONS[job.version] >= 6:
             job.next_token = f"{job.id}{job.page + 1:04d}bulk"
             self._tokens[job.next_token] = (
@@ -254,8 +178,6 @@ class BulkRead:
                 job.last or (),
                 self.clock.now() + TOKEN_LIFE,
             )
-        if job.callback and self.options.callbacks:
-            self._caller.submit(self._call_back, job)
 
     def shown_state(self, job: Job) -> str:
         """Return the state a status call shows.
@@ -292,7 +214,8 @@ class BulkRead:
             rows = islice(rows, skip, None)
         yield from islice(rows, size + 1)
 
-    def _build(self, job: Job) -> None:
+    def do(self, job: Job) -> None:
+        """Write the file."""
         size = self.options.ics_page_size if job.query.ics else self.options.bulk_page_size
         query = job.query
 
@@ -397,16 +320,15 @@ class BulkRead:
             raise too_many_requests()
         self._downloads.append(now)
 
-    def _call_back(self, job: Job) -> None:
-        body = {
+    def callback_body(self, job: Job) -> dict[str, Any]:
+        """Build what is posted to the callback of a job that is done (sheet §4.3)."""
+        return {
             "job_id": job.id,
             "operation": "read",
             "state": job.state,
             "query": {**job.query.echo, "page": job.page},
             "result": self.result(job),
         }
-        sent: dict[str, Any] = {"url": job.callback, "body": body, "status": post(str(job.callback), body)}
-        self.callbacks.append(sent)
 
 
 def body_of(call: Call) -> dict[str, Any]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import threading
 import zipfile
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import python_multipart
 from python_multipart.exceptions import FormParserError
@@ -20,8 +17,8 @@ from airflow_provider_zohocrm.simulator.calls import Answer, Call
 from airflow_provider_zohocrm.simulator.cells import typed
 from airflow_provider_zohocrm.simulator.errors import ApiError
 from airflow_provider_zohocrm.simulator.export import build_zip
+from airflow_provider_zohocrm.simulator.jobs import DONE, JobQueue, QueuedJob
 from airflow_provider_zohocrm.simulator.modules import CURRENT_USER, ORG_PREFIX, Row
-from airflow_provider_zohocrm.simulator.outgoing import post
 from airflow_provider_zohocrm.simulator.settings import ZGID
 from airflow_provider_zohocrm.simulator.validation import RecordError, Validator, record_locked
 
@@ -29,66 +26,37 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.state import State
 
 FEATURE = "bulk-write"
-DONE = {"COMPLETED", "FAILED"}
-# A status call waits so long for a job that is due, before it says "still running".
-PATIENCE = 0.5
 
 
-@dataclass
-class WriteJob:
+@dataclass(kw_only=True)
+class WriteJob(QueuedJob):
     """A bulk write job."""
 
-    id: str
-    version: str
     operation: str
     parts: list[Part]
     data: bytes
     """The zip."""
     encoding: str
-    callback: str | None
     base_url: str
-    created: float
-    state: str = "ADDED"
-    polls: int = 0
-    ticks: int = 0
-    """Status calls of any job since it runs, see ``bulk_read.Job``."""
-    started: float | None = None
-    finished: float | None = None
-    working: Future[None] | None = None
-    file: IO[bytes] | None = None
-    failure: str = ""
     lines: list[tuple[str, str, str]] = field(default_factory=list)
     """STATUS, RECORD_ID and ERRORS of every row, in the order of the input."""
 
 
-class BulkWrite:
-    """The uploads and bulk write jobs of the organisation; jobs run one after another."""
+class BulkWrite(JobQueue[WriteJob]):
+    """The uploads and bulk write jobs of the organisation."""
+
+    FAILED = "FAILED"
 
     def __init__(self, state: State) -> None:
+        super().__init__(state.clock, state.options, state.callbacks)
         self.state = state
-        self.jobs: dict[str, WriteJob] = {}
         self._uploads: dict[str, bytes] = {}
         self._number = 0
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="bulk-write")
-        self._caller = ThreadPoolExecutor(2, thread_name_prefix="bulk-write-callback")
 
     def reset(self) -> None:
         """Forget all uploads and jobs."""
-        for job in self.jobs.values():
-            if job.working is not None and not job.working.cancel():
-                with suppress(Exception):
-                    job.working.result()
-            if job.file is not None:
-                job.file.close()
-        self.jobs.clear()
+        super().reset()
         self._uploads.clear()
-
-    def close(self) -> None:
-        """Forget all jobs and end the threads."""
-        self.reset()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._caller.shutdown(wait=False, cancel_futures=True)
 
     def _new_id(self) -> str:
         self._number += 1
@@ -130,72 +98,24 @@ class BulkWrite:
         reader = PlanReader(self.state, self._uploads, call.rank)
         operation, encoding, data, parts = reader.read(content)
         job = WriteJob(
-            self._new_id(),
-            call.version,
-            operation,
-            parts,
-            data,
-            encoding,
-            callback_of(content),
-            call.base_url,
-            self.state.clock.now(),
+            id=self._new_id(),
+            version=call.version,
+            operation=operation,
+            parts=parts,
+            data=data,
+            encoding=encoding,
+            callback=callback_of(content),
+            base_url=call.base_url,
+            created=self.clock.now(),
         )
-        self.jobs[job.id] = job
-        self.advance()
+        self.add(job)
         details = {"id": job.id, "created_by": CURRENT_USER.shortest()}
         return Answer(201, {"status": "success", "code": "SUCCESS", "message": "success", "details": details})
 
     # --- running -----------------------------------------------------------------------------------------------
 
-    def _running(self) -> WriteJob | None:
-        return next((job for job in self.jobs.values() if job.state not in DONE), None)
-
-    def advance(self, polled: WriteJob | None = None) -> None:
-        """Move jobs on: only the oldest one that is not done runs.
-
-        :param polled: the job whose status was asked for.
-        """
-        with self._lock:
-            if polled is not None:
-                polled.polls += 1
-                running = self._running()
-                if running is not None:
-                    running.ticks += 1
-            while (job := self._running()) is not None:
-                if job.started is None:
-                    job.started = self.state.clock.now()
-                    job.failure = self.state.options.job_failure
-                    job.working = self._pool.submit(self._work, job)
-                if not self._due(job) or not self._worked(job):
-                    return
-                self._finish(job)
-
-    def _due(self, job: WriteJob) -> bool:
-        options = self.state.options
-        if options.job_stuck or job.started is None:
-            return False
-        if options.job_seconds > 0:
-            return self.state.clock.now() >= job.started + options.job_seconds
-        return job.ticks >= options.job_polls
-
-    @staticmethod
-    def _worked(job: WriteJob) -> bool:
-        if job.working is None:
-            return False
-        wait([job.working], PATIENCE)
-        if not job.working.done():
-            return False
-        # Raises what went wrong, if anything did.
-        job.working.result()
-        return True
-
-    def _finish(self, job: WriteJob) -> None:
-        job.finished = self.state.clock.now()
-        job.state = "FAILED" if job.failure else "COMPLETED"
-        if job.callback and self.state.options.callbacks:
-            self._caller.submit(self._call_back, job)
-
-    def _work(self, job: WriteJob) -> None:
+    def do(self, job: WriteJob) -> None:
+        """Write the records, and the result file."""
         if job.failure:
             return
         ids_of: dict[str, dict[str, int]] = {}
@@ -261,13 +181,13 @@ class BulkWrite:
         }
         return Answer(200, headers=headers, file=job.file)
 
-    def _call_back(self, job: WriteJob) -> None:
+    def callback_body(self, job: WriteJob) -> dict[str, Any]:
+        """Build what is posted to the callback of a job that is done."""
         # No source shows this body: it has the keys of the one of bulk read that have a meaning here.
         body: dict[str, Any] = {"job_id": job.id, "operation": job.operation, "state": job.state}
         if job.state == "COMPLETED":
             body["result"] = {"download_url": self._url(job)}
-        sent = {"url": job.callback, "body": body, "status": post(str(job.callback), body)}
-        self.state.callbacks.append(sent)
+        return body
 
 
 class _PartWriter:

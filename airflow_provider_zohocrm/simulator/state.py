@@ -46,7 +46,9 @@ class State:
         self.limits = Limits(self.clock, self.options)
         self.journal = Journal(log)
         self.pager = Pager(self.clock, self.options, self.store)
-        self.bulk = BulkRead(self.clock, self.options, self.store)
+        self.callbacks: list[dict[str, Any]] = []
+        """What was sent to the callbacks of jobs, and whether it arrived."""
+        self.bulk = BulkRead(self.clock, self.options, self.store, self.callbacks)
         self.bulk_write = BulkWrite(self)
         self.watch = Watch(self)
         self.files: dict[str, Path] = {}
@@ -101,11 +103,6 @@ class State:
         module = self.store.modules[name]
         self.store.load(module, Reader(module, self.tag).records(file))
 
-    @property
-    def callbacks(self) -> list[dict[str, Any]]:
-        """What was sent to the callbacks of jobs, and whether it arrived."""
-        return self.bulk.callbacks
-
     def apply_options(self) -> None:
         """Take over the options that other parts hold a copy of."""
         self.clock.set_offset(self.options.utc_offset)
@@ -117,6 +114,7 @@ class State:
         self.clock.shift = 0.0
         self.bulk.reset()
         self.bulk_write.reset()
+        self.callbacks.clear()
         self.watch.reset()
         self.locked.clear()
         loaded = set(self.store.loaded)
