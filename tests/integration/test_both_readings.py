@@ -22,6 +22,7 @@ READINGS = {
     "invalid_token_message": ["invalid oauth token", "Invalid OAuth token"],
     "v2_page_limit": [True, False],
     "missing_page1_token": [False, True],
+    "page_overlap": [0, 7],
     "ids_limit": [100, 50],
     "count_as": ["int", "str"],
     "required_param_style": ["new", "old"],
@@ -45,7 +46,7 @@ READINGS = {
 NOT_READINGS = {
     "api_domain", "body_limit", "bulk_page_size", "bulk_write_rows", "callbacks", "concurrency_limit", "credits",
     "discrete_limit", "downloads_per_minute", "enforce_credits", "forbidden_modules", "ics_page_size", "job_failure",
-    "job_polls", "job_seconds", "job_stuck", "latency", "live_tokens", "mint_limit", "page_overlap",
+    "job_polls", "job_seconds", "job_stuck", "latency", "live_tokens", "mint_limit",
     "page_token_life", "page_token_limit", "result_defect", "result_life", "scopes", "sub_concurrency_limit",
     "token_life", "upload_limit", "write_limit", "write_result_life",
     "token_throttle_status", "unknown_result_status",
