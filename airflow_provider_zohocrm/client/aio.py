@@ -107,9 +107,8 @@ class AsyncTransport:
         try:
             return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
         except ZohoCRMError as error:
-            error.exhausted = (
-                True  # a token that cannot be had is not asked for again by the call that needs it
-            )
+            # A token that cannot be had is not asked for again by the call that needs it.
+            error.exhausted = True
             raise
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:

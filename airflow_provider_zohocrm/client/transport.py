@@ -109,9 +109,8 @@ class Transport:
         try:
             return tenacity.Retrying(sleep=time.sleep, **self.policy.options(call))(once)
         except ZohoCRMError as error:
-            error.exhausted = (
-                True  # a token that cannot be had is not asked for again by the call that needs it
-            )
+            # A token that cannot be had is not asked for again by the call that needs it.
+            error.exhausted = True
             raise
 
     def _authorised(self, once: Callable[[], T]) -> T:
