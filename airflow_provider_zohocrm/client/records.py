@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_zohocrm.client import coql
 from airflow_provider_zohocrm.client.answers import records_of
 from airflow_provider_zohocrm.client.api import query_params
-from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id
+from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id as checked_id
 from airflow_provider_zohocrm.client.jsontext import zoho_datetime
 from airflow_provider_zohocrm.client.metadata import MetadataApi
 from airflow_provider_zohocrm.client.versions import (
@@ -122,8 +122,8 @@ class RecordsApi(MetadataApi):
                 "sort_order": sort_order,
                 "converted": converted,
                 "approved": approved,
-                "cvid": None if cvid is None else record_id(cvid),
-                "territory_id": None if territory_id is None else record_id(territory_id),
+                "cvid": None if cvid is None else checked_id(cvid),
+                "territory_id": None if territory_id is None else checked_id(territory_id),
                 "include_child": include_child,
             },
             modified_since,
@@ -132,18 +132,18 @@ class RecordsApi(MetadataApi):
         return islice(self._list(query), max_records)
 
     def get_record(
-        self, module: str, record: str | int, fields: str | Iterable[str] | None = None
+        self, module: str, record_id: str | int, fields: str | Iterable[str] | None = None
     ) -> Record | None:
         """Read one record with its subforms (reference sheet §2.2).
 
         :param module: API name.
-        :param record: the record's id.
+        :param record_id: the record's id.
         :param fields: API names; None for all.
         :return: the record, or None if there is none with this id.
         """
         call = Call(
             "GET",
-            self.path(module_name(module), record_id(record)),
+            self.path(module_name(module), checked_id(record_id)),
             query_params({"fields": field_names(fields)}),
         )
         return next(iter(records_of(self.send(call), call)), None)
@@ -218,17 +218,19 @@ class RecordsApi(MetadataApi):
         return _flat(self._pages(path, {"type": type}, _since(modified_since), PAGE_SIZE, by_token=False))
 
     def get_related_records(
-        self, module: str, record: str | int, related_list: str, fields: str | Iterable[str] | None = None
+        self, module: str, record_id: str | int, related_list: str, fields: str | Iterable[str] | None = None
     ) -> Iterator[Record]:
         """Read the records related to a record (reference sheet §2.4).
 
         :param module: API name of the parent's module, e.g. ``Accounts``.
-        :param record: id of the parent.
+        :param record_id: id of the parent.
         :param related_list: API name of the related list, e.g. ``Contacts``.
         :param fields: API names of the related module's fields, at most 50; mandatory from v3 on.
         :return: Zoho's record objects.
         """
-        path = self.path(module_name(module), record_id(record), module_name(related_list, "related list"))
+        path = self.path(
+            module_name(module), checked_id(record_id), module_name(related_list, "related list")
+        )
         return self._related(path, field_names(fields))
 
     def get_deleted_record_related_records(
@@ -250,7 +252,7 @@ class RecordsApi(MetadataApi):
         parts = (
             module_name(module),
             "deleted",
-            record_id(deleted_record_id),
+            checked_id(deleted_record_id),
             module_name(related_list, "related list"),
         )
         return self._related(self.path(*parts), field_names(fields))
@@ -275,7 +277,7 @@ class RecordsApi(MetadataApi):
         terms = {"criteria": criteria, "email": email, "phone": phone, "word": word}
         if cvid is not None and any(terms.values()):
             raise ZohoValidationError("cvid cannot be combined with criteria, email, phone or word")
-        params = query_params(terms | {"cvid": None if cvid is None else record_id(cvid)})
+        params = query_params(terms | {"cvid": None if cvid is None else checked_id(cvid)})
         call = Call("GET", self.path(module_name(module), "actions", "count"), params)
         count = (self.send(call) or {}).get("count", 0)
         try:
@@ -285,10 +287,7 @@ class RecordsApi(MetadataApi):
 
     def _list(self, query: ListQuery) -> Iterator[Record]:
         if self.version.fields_required and query.groups == [None]:
-            groups = _groups(self.list_fields(query.module))
-            query = ListQuery(
-                query.module, groups, query.ids, query.params, query.headers, query.page_size, query.filters
-            )
+            query = replace(query, groups=_groups(self.list_fields(query.module)))
         path, first = self.path(query.module), query.groups[0]
         if query.ids is not None:
             pages: Iterable[list[Record]] = (
@@ -515,7 +514,7 @@ def _flat(pages: Iterable[list[Record]]) -> Iterator[Record]:
 
 def _ids(value: str | Iterable[str | int]) -> list[str]:
     given = value.split(",") if isinstance(value, str) else value
-    return list(dict.fromkeys(record_id(one) for one in given if str(one).strip()))
+    return list(dict.fromkeys(checked_id(one) for one in given if str(one).strip()))
 
 
 def _three(value: bool | str | None) -> str | None:

@@ -694,3 +694,16 @@ def test_an_unknown_module_is_not_found(zoho):
     zoho.answer("GET", "/crm/v8/Potentials", (400, body, {}))
     with pytest.raises(ZohoNotFoundError, match="Deals, not Potentials"):
         list(zoho.client().get_records("Potentials", "id"))
+
+
+def test_ids_are_named_as_zoho_names_them(zoho):
+    zoho.answer("GET", "/crm/v8/Accounts/5/Contacts", None)
+    zoho.answer("GET", "/crm/v8/Accounts/deleted/5/Contacts", None)
+    zoho.answer("GET", "/crm/v8/Accounts/5", None)
+    client = zoho.client()
+    assert not list(
+        client.get_related_records("Accounts", record_id="5", related_list="Contacts", fields="id")
+    )
+    more = {"deleted_record_id": "5", "related_list": "Contacts", "fields": "id"}
+    assert not list(client.get_deleted_record_related_records("Accounts", **more))
+    assert client.get_record("Accounts", record_id="5") is None
