@@ -92,6 +92,10 @@ class ZohoNotFoundError(ZohoAPIError):
     """Raised when a module, job, result or address is unknown to Zoho."""
 
 
+class ZohoCreditLimitError(ZohoCRMError):
+    """Raised before a call that would spend more API credits than the task may; the call was not sent."""
+
+
 class ZohoRateLimitError(ZohoAPIError):
     """Raised when Zoho still answers 429 after all retries: credits, concurrency or downloads."""
 

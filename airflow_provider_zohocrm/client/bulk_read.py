@@ -10,6 +10,7 @@ from airflow_provider_zohocrm.client.answers import records_of
 from airflow_provider_zohocrm.client.api import ApiBase
 from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id
 from airflow_provider_zohocrm.client.criteria import shaped_criteria
+from airflow_provider_zohocrm.client.versions import CREDITS_PER_BULK_READ
 from airflow_provider_zohocrm.exceptions import (
     ZohoBulkReadError,
     ZohoResponseError,
@@ -127,7 +128,7 @@ class BulkReadApi(ApiBase):
             file_type=file_type,
             callback=callback,
         )
-        call = Call("POST", bulk_read_path(self.version), json=body)
+        call = Call("POST", bulk_read_path(self.version), json=body, credits=CREDITS_PER_BULK_READ)
         details = next((item.get("details") for item in records_of(self.send(call), call)), None)
         if not isinstance(details, dict) or not details.get("id"):
             raise ZohoResponseError(f"{call}: the answer names no job")

@@ -28,6 +28,7 @@ class Call:
     :param repeatable: False when a repetition could do something twice, as an insert does.
     :param per_record: the answer holds one result per record, whatever its status.
     :param pause: seconds to wait after a 429 that names no time.
+    :param credits: API credits it costs (reference sheet §6.2).
     """
 
     method: str
@@ -38,6 +39,7 @@ class Call:
     repeatable: bool = True
     per_record: bool = False
     pause: float | None = None
+    credits: int = 1
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

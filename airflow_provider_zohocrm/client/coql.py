@@ -33,6 +33,11 @@ def checked_query(select_query: str) -> str:
     return query
 
 
+def cost(size: int) -> int:
+    """Tell the API credits of a query that may return so many rows (reference sheet §2.7)."""
+    return 1 if size <= 200 else 2 if size <= 1_000 else 3
+
+
 def has_limit(query: str) -> bool:
     """Tell whether a query sets its own limit."""
     return bool(_LIMIT.search(_QUOTED.sub("''", query)))

@@ -15,6 +15,8 @@ from airflow_provider_zohocrm.client.calls import Call, field_names, module_name
 from airflow_provider_zohocrm.client.jsontext import zoho_datetime
 from airflow_provider_zohocrm.client.metadata import MetadataApi
 from airflow_provider_zohocrm.client.versions import (
+    CREDITS_PER_DELETED_PAGE,
+    CREDITS_PER_VIEW_PAGE,
     DISCRETE_LIMIT,
     FIELDS_PER_CALL,
     IDS_PER_CALL,
@@ -215,7 +217,15 @@ class RecordsApi(MetadataApi):
         if type not in ("all", "recycle", "permanent"):
             raise ZohoValidationError(f"type is {type!r}; it must be all, recycle or permanent")
         path = self.path(module_name(module), "deleted")
-        return _flat(self._pages(path, {"type": type}, _since(modified_since), PAGE_SIZE, by_token=False))
+        pages = self._pages(
+            path,
+            {"type": type},
+            _since(modified_since),
+            PAGE_SIZE,
+            by_token=False,
+            cost=CREDITS_PER_DELETED_PAGE,
+        )
+        return _flat(pages)
 
     def get_related_records(
         self, module: str, record_id: str | int, related_list: str, fields: str | Iterable[str] | None = None
@@ -302,14 +312,22 @@ class RecordsApi(MetadataApi):
             yield from self._widened(query, page) if len(query.groups) > 1 else page
 
     def _pages(
-        self, path: str, params: Mapping[str, Any], headers: dict[str, str], size: int, *, by_token: bool
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        headers: dict[str, str],
+        size: int,
+        *,
+        by_token: bool,
+        cost: int | None = None,
     ) -> Iterator[list[Record]]:
         """Walk over pages: by the token of the answer before where there is one, else by number."""
         base = query_params(params) | {"per_page": str(size)}
+        cost = cost or (CREDITS_PER_VIEW_PAGE if "cvid" in base else 1)
         place: dict[str, str] = {} if by_token else {"page": "1"}
         number = 1
         while True:
-            call = Call("GET", path, base | place, headers=headers)
+            call = Call("GET", path, base | place, headers=headers, credits=cost)
             answer = self.send(call)
             records = records_of(answer, call)
             yield records
@@ -428,7 +446,7 @@ class RecordsApi(MetadataApi):
         offset, size = 0, self.version.coql_page
         more = True
         while more:
-            call = self._coql_call(coql.paged(query, offset, size))
+            call = self._coql_call(coql.paged(query, offset, size), size)
             answer = self.send(call)
             rows = records_of(answer, call)
             yield from rows
@@ -436,11 +454,11 @@ class RecordsApi(MetadataApi):
             offset += len(rows)
 
     def _query_once(self, query: str) -> list[Record]:
-        call = self._coql_call(query)
+        call = self._coql_call(query, self.version.coql_page)
         return records_of(self.send(call), call)
 
-    def _coql_call(self, query: str) -> Call:
-        return Call("POST", self.path("coql"), json={"select_query": query})
+    def _coql_call(self, query: str, size: int) -> Call:
+        return Call("POST", self.path("coql"), json={"select_query": query}, credits=coql.cost(size))
 
 
 def _list_query(

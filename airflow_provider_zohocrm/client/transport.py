@@ -17,6 +17,7 @@ from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.session import Timeout, ZohoAuth, ZohoSession
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, minting, usable
+from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Transport:
     ) -> None:
         self.credentials = credentials
         self.policy = policy or RetryPolicy()
+        self.usage = Usage()
         self._store = store
         self._on_token = on_token
         self._accounts = ZohoSession(timeout)
@@ -155,12 +157,14 @@ class Transport:
             body = jsontext.dumps(call.json)
             # Bulk read answers 415 without it (reference sheet §1.8).
             headers["Content-Type"] = "application/json"
+        self.usage.spend(call)
         with (
             _as_transport_error(call),
             self.session.request(
                 call.method, call.path, params=dict(call.params), data=body, headers=headers, stream=stream
             ) as response,
         ):
+            self.usage.took(response.elapsed.total_seconds())
             yield response
 
 

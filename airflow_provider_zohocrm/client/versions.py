@@ -10,6 +10,11 @@ DEFAULT_VERSION = "v8"
 PAGE_SIZE = 200
 FIELDS_PER_CALL = 50
 RECORDS_PER_WRITE = 100
+# API credits (reference sheet §6.2).
+RECORDS_PER_CREDIT = 10
+CREDITS_PER_VIEW_PAGE = 3
+CREDITS_PER_DELETED_PAGE = 2
+CREDITS_PER_BULK_READ = 50
 IDS_PER_CALL = 100
 # A second reading of the specification allows about 50 ids in one call (reference sheet §2.1).
 IDS_PER_CALL_FALLBACK = 50

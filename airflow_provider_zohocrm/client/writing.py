@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from airflow_provider_zohocrm.client.answers import write_results
 from airflow_provider_zohocrm.client.api import ApiBase, query_params
 from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id
-from airflow_provider_zohocrm.client.versions import RECORDS_PER_WRITE
+from airflow_provider_zohocrm.client.versions import RECORDS_PER_CREDIT, RECORDS_PER_WRITE
 from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoValidationError
 
 Record = Mapping[str, Any]
@@ -148,7 +148,13 @@ class WritingApi(ApiBase):
         path = self.path(module_name(module))
         calls = (
             (
-                Call("DELETE", path, query_params({"ids": chunk, "wf_trigger": wf_trigger}), per_record=True),
+                Call(
+                    "DELETE",
+                    path,
+                    query_params({"ids": chunk, "wf_trigger": wf_trigger}),
+                    per_record=True,
+                    credits=-(-len(chunk) // RECORDS_PER_CREDIT),
+                ),
                 len(chunk),
             )
             for chunk in batches(checked, RECORDS_PER_WRITE)
@@ -194,7 +200,15 @@ class WritingApi(ApiBase):
         def written() -> Iterator[list[Result]]:
             for batch in batches(checked_records(records), RECORDS_PER_WRITE):
                 body = {"data": batch, **options}
-                call = Call(method, path, json=body, headers=headers, repeatable=repeatable, per_record=True)
+                call = Call(
+                    method,
+                    path,
+                    json=body,
+                    headers=headers,
+                    repeatable=repeatable,
+                    per_record=True,
+                    credits=-(-len(batch) // RECORDS_PER_CREDIT),
+                )
                 yield self._write(call, len(batch))
 
         return written()
