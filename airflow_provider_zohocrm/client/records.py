@@ -161,15 +161,16 @@ class RecordsApi(MetadataApi):
         query = _list_query(self.version, module, field_names(fields), None, options, moments, PAGE_SIZE)
         return self._list(query)
 
-    def coql_rows(self, select_query: str, size: int) -> list[Record]:
+    def coql_page(self, select_query: str, size: int) -> tuple[list[Record], bool]:
         """Run a COQL query that sets its own limit, once (reference sheet §2.7).
 
         :param select_query: the whole query.
         :param size: its limit, which decides what it costs.
-        :return: one dict for each row.
+        :return: one dict for each row, and whether there are more.
         """
         call = self._coql_call(select_query, size)
-        return records_of(self.send(call), call)
+        answer = self.send(call)
+        return records_of(answer, call), bool(((answer or {}).get("info") or {}).get("more_records"))
 
     def get_record(
         self, module: str, record_id: str | int, fields: str | Iterable[str] | None = None
@@ -486,16 +487,13 @@ class RecordsApi(MetadataApi):
         offset, size = 0, self.version.coql_page
         more = True
         while more:
-            call = self._coql_call(coql.paged(query, offset, size), size)
-            answer = self.send(call)
-            rows = records_of(answer, call)
+            rows, more = self.coql_page(coql.paged(query, offset, size), size)
             yield from rows
-            more = bool(rows) and bool(((answer or {}).get("info") or {}).get("more_records"))
+            more = more and bool(rows)
             offset += len(rows)
 
     def _query_once(self, query: str) -> list[Record]:
-        call = self._coql_call(query, self.version.coql_page)
-        return records_of(self.send(call), call)
+        return self.coql_page(query, self.version.coql_page)[0]
 
     def _coql_call(self, query: str, size: int) -> Call:
         return Call("POST", self.path("coql"), json={"select_query": query}, credits=coql.cost(size))
@@ -620,7 +618,7 @@ def _three(value: bool | str | None) -> str | None:
     return text
 
 
-def moment(value: Moment, what: str) -> datetime:
+def moment(value: Moment | None, what: str) -> datetime:
     """Read a moment, with its fraction of a second cut off; UTC if it has no offset.
 
     :param value: a datetime, or ISO 8601 text.
@@ -628,7 +626,7 @@ def moment(value: Moment, what: str) -> datetime:
     :raises ZohoValidationError: if it is none.
     """
     try:
-        return datetime.fromisoformat(zoho_datetime(value))
+        return datetime.fromisoformat(zoho_datetime(value or ""))
     except (ValueError, TypeError):
         raise ZohoValidationError(
             f"{what} is {value!r}; it must be a datetime or ISO 8601, e.g. 2026-01-31T04:00:00+00:00"
