@@ -57,6 +57,9 @@ class ListQuery:
     :param params: the other query parameters.
     :param headers: ``If-Modified-Since``.
     :param page_size: records per call.
+    :param filters: which of the parameters choose or order records in a way only lists know.
+    :param before: only records modified before this moment.
+    :param unasked: fields read only to join or to choose records, and not passed on.
     """
 
     module: str
@@ -66,6 +69,8 @@ class ListQuery:
     headers: dict[str, str]
     page_size: int
     filters: frozenset[str] = field(default_factory=frozenset)
+    before: datetime | None = None
+    unasked: frozenset[str] = field(default_factory=frozenset)
 
 
 class RecordsApi(MetadataApi):
@@ -85,6 +90,7 @@ class RecordsApi(MetadataApi):
         territory_id: str | int | None = None,
         include_child: bool | None = None,
         modified_since: Moment | None = None,
+        modified_before: Moment | None = None,
         page_size: int = PAGE_SIZE,
         max_records: int | None = None,
     ) -> Iterator[Record]:
@@ -108,6 +114,8 @@ class RecordsApi(MetadataApi):
         :param include_child: take the territory's children too.
         :param modified_since: only records modified at or after this moment; ISO 8601 or a datetime, UTC if it has
             no offset. Fractions of a second are cut off.
+        :param modified_before: only records modified before this moment; Zoho's lists know no upper bound, so that
+            later ones are read and left out.
         :param page_size: records per call, 1 to 200.
         :param max_records: end after this many.
         :return: Zoho's record objects, each with ``id``.
@@ -128,10 +136,41 @@ class RecordsApi(MetadataApi):
                 "territory_id": None if territory_id is None else checked_id(territory_id),
                 "include_child": include_child,
             },
-            modified_since,
+            (modified_since, modified_before),
             _page_size(page_size, _positive(max_records, "max_records")),
         )
-        return islice(self._list(query), max_records)
+        return islice(_flat(self._list(query)), max_records)
+
+    def walk_by_id(
+        self,
+        module: str,
+        fields: Iterable[str],
+        *,
+        descending: bool = False,
+        modified_since: Moment | None = None,
+        modified_before: Moment | None = None,
+    ) -> Iterator[list[Record]]:
+        """Read all records of a module in pages, in the order of their ids; see :meth:`get_records`.
+
+        :param descending: begin with the highest id.
+        :return: lists of Zoho's record objects.
+        """
+        order = {"sort_by": "id", "sort_order": "desc" if descending else "asc"}
+        options: dict[str, Any] = {**dict.fromkeys((*_NARROWING, "converted", "approved")), **order}
+        moments = (modified_since, modified_before)
+        query = _list_query(self.version, module, field_names(fields), None, options, moments, PAGE_SIZE)
+        return self._list(query)
+
+    def coql_page(self, select_query: str, size: int) -> tuple[list[Record], bool]:
+        """Run a COQL query that sets its own limit, once (reference sheet §2.7).
+
+        :param select_query: the whole query.
+        :param size: its limit, which decides what it costs.
+        :return: one dict for each row, and whether there are more.
+        """
+        call = self._coql_call(select_query, size)
+        answer = self.send(call)
+        return records_of(answer, call), bool(((answer or {}).get("info") or {}).get("more_records"))
 
     def get_record(
         self, module: str, record_id: str | int, fields: str | Iterable[str] | None = None
@@ -295,9 +334,10 @@ class RecordsApi(MetadataApi):
         except (TypeError, ValueError):
             raise ZohoResponseError(f"{call}: the count is {count!r}") from None
 
-    def _list(self, query: ListQuery) -> Iterator[Record]:
+    def _list(self, query: ListQuery) -> Iterator[list[Record]]:
         if self.version.fields_required and query.groups == [None]:
-            query = replace(query, groups=_groups(self.list_fields(query.module)))
+            groups, unasked = _groups(self.list_fields(query.module), query.before)
+            query = replace(query, groups=groups, unasked=unasked)
         path, first = self.path(query.module), query.groups[0]
         if query.ids is not None:
             pages: Iterable[list[Record]] = (
@@ -309,7 +349,8 @@ class RecordsApi(MetadataApi):
         else:
             pages = self._legacy_pages(query)
         for page in pages:
-            yield from self._widened(query, page) if len(query.groups) > 1 else page
+            whole = list(self._widened(query, page)) if len(query.groups) > 1 else page
+            yield _chosen(query, whole)
 
     def _pages(
         self,
@@ -446,16 +487,13 @@ class RecordsApi(MetadataApi):
         offset, size = 0, self.version.coql_page
         more = True
         while more:
-            call = self._coql_call(coql.paged(query, offset, size), size)
-            answer = self.send(call)
-            rows = records_of(answer, call)
+            rows, more = self.coql_page(coql.paged(query, offset, size), size)
             yield from rows
-            more = bool(rows) and bool(((answer or {}).get("info") or {}).get("more_records"))
+            more = more and bool(rows)
             offset += len(rows)
 
     def _query_once(self, query: str) -> list[Record]:
-        call = self._coql_call(query, self.version.coql_page)
-        return records_of(self.send(call), call)
+        return self.coql_page(query, self.version.coql_page)[0]
 
     def _coql_call(self, query: str, size: int) -> Call:
         return Call("POST", self.path("coql"), json={"select_query": query}, credits=coql.cost(size))
@@ -467,7 +505,7 @@ def _list_query(
     fields: list[str] | None,
     ids: list[str] | None,
     options: dict[str, Any],
-    modified_since: Moment | None,
+    moments: tuple[Moment | None, Moment | None],
     page_size: int,
 ) -> ListQuery:
     """Check a list request against what the version takes."""
@@ -490,14 +528,19 @@ def _list_query(
         raise ZohoValidationError(f"{module} has no territories; only {', '.join(_TERRITORY_MODULES)} have")
     _check_ids(ids, options)
     options = options | {"converted": _three(options["converted"]), "approved": _three(options["approved"])}
+    modified_since, modified_before = moments
+    before = None if modified_before in (None, "") else moment(modified_before, "modified_before")
+    groups, unasked = _groups(fields, before, FIELDS_PER_CALL if version.fields_required else None)
     return ListQuery(
         module=module,
-        groups=_groups(fields) if version.fields_required else [fields],
+        groups=groups,
         ids=ids,
         params=query_params(options),
         headers=_since(modified_since),
         page_size=_page_size(page_size),
         filters=frozenset(name for name in _NARROWING if options[name] is not None),
+        before=before,
+        unasked=unasked,
     )
 
 
@@ -513,13 +556,45 @@ def _check_ids(ids: list[str] | None, options: dict[str, Any]) -> None:
         )
 
 
-def _groups(fields: list[str] | None) -> list[list[str] | None]:
-    """Split fields into groups one call may ask for; each group holds what joins them and shows a change."""
-    if fields is None or len(fields) <= FIELDS_PER_CALL:
-        return [fields]
-    shared = ["id", *(["Modified_Time"] if "Modified_Time" in fields else [])]
+def _groups(
+    fields: list[str] | None, before: datetime | None, size: int | None = FIELDS_PER_CALL
+) -> tuple[list[list[str] | None], frozenset[str]]:
+    """Split fields into groups one call may ask for.
+
+    :param size: how many that is; None for any.
+    :return: the groups, each with what joins them and shows a change, and the fields that nobody asked for.
+    """
+    if fields is None:
+        return [None], frozenset()
+    wide = size is not None and len(fields) > size
+    unasked = frozenset({"Modified_Time"} - set(fields) if wide or before is not None else ())
+    every = [*fields, *unasked]
+    if size is None or len(every) <= size:
+        return [every], unasked
+    shared = ["id", "Modified_Time"]
     rest = [name for name in fields if name not in shared]
-    return [shared + chunk for chunk in _chunks(rest, FIELDS_PER_CALL - len(shared))]
+    return [shared + chunk for chunk in _chunks(rest, size - len(shared))], unasked
+
+
+def _chosen(query: ListQuery, page: list[Record]) -> list[Record]:
+    """Leave out the records modified too late, and the fields that were not asked for."""
+    if query.before is not None:
+        before = query.before
+        page = [record for record in page if _modified(record) < before]
+    if query.unasked:
+        page = [
+            {name: value for name, value in record.items() if name not in query.unasked} for record in page
+        ]
+    return page
+
+
+def _modified(record: Record) -> datetime:
+    try:
+        return moment(record["Modified_Time"], "Modified_Time")
+    except (KeyError, ZohoValidationError):
+        raise ZohoResponseError(
+            f"Record {record.get('id')} has no Modified_Time, so that modified_before cannot be applied; leave it out"
+        ) from None
 
 
 def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
@@ -543,15 +618,25 @@ def _three(value: bool | str | None) -> str | None:
     return text
 
 
-def _since(moment: Moment | None) -> dict[str, str]:
-    if moment is None or moment == "":
-        return {}
+def moment(value: Moment | None, what: str) -> datetime:
+    """Read a moment, with its fraction of a second cut off; UTC if it has no offset.
+
+    :param value: a datetime, or ISO 8601 text.
+    :param what: the parameter, for the error text.
+    :raises ZohoValidationError: if it is none.
+    """
     try:
-        return {"If-Modified-Since": zoho_datetime(moment)}
+        return datetime.fromisoformat(zoho_datetime(value or ""))
     except (ValueError, TypeError):
         raise ZohoValidationError(
-            f"modified_since is {moment!r}; it must be a datetime or ISO 8601, e.g. 2026-01-31T04:00:00+00:00"
+            f"{what} is {value!r}; it must be a datetime or ISO 8601, e.g. 2026-01-31T04:00:00+00:00"
         ) from None
+
+
+def _since(value: Moment | None) -> dict[str, str]:
+    if value is None or value == "":
+        return {}
+    return {"If-Modified-Since": zoho_datetime(moment(value, "modified_since"))}
 
 
 def _page_size(size: int, wanted: int | None = None) -> int:

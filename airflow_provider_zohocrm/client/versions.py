@@ -19,6 +19,7 @@ IDS_PER_CALL = 100
 # A second reading of the specification allows about 50 ids in one call (reference sheet §2.1).
 IDS_PER_CALL_FALLBACK = 50
 DISCRETE_LIMIT = 2_000
+RECORDS_PER_BULK_READ = 200_000
 
 
 @dataclass(frozen=True, slots=True)

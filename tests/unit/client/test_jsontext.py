@@ -19,7 +19,49 @@ def test_ids_of_19_digits_keep_every_digit(number):
     assert dumps({"id": number}) == f'{{"id":{number}}}'.encode()
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b'{"a":1', b"[1,", b"nul", b"\xff", b"{}{}", b"NaN", b"<html>"])
+@pytest.mark.parametrize("before", ["", " ", "-", " -"])
+@pytest.mark.parametrize(
+    "number", ["12345678901234567.89", "0.12345678901234567891", "123456789.123456789", "9007199254740993.0"]
+)
+def test_fractions_that_a_float_would_round_keep_every_digit(number, before):
+    text = before + number
+    for body in (
+        f'{{"a":{text}}}',
+        f"[{text}]",
+        f"[1,{text}]",
+        f'{{"a":"x","b":{text}}}',
+        f'{{"a": [{text}]}}',
+    ):
+        value = loads(body.encode())
+        while not isinstance(value, (float, Decimal)):
+            value = list(value.values())[-1] if isinstance(value, dict) else value[-1]
+        assert Decimal(repr(value) if isinstance(value, float) else value) == Decimal(text.strip())
+
+
+def test_whole_numbers_beyond_64_bits_keep_every_digit():
+    assert loads(b'{"n":123456789012345678901234567890}') == {"n": 123456789012345678901234567890}
+
+
+@pytest.mark.parametrize("value", [0.1, 1.5e300, 123456789012.25, -0.000001])
+def test_short_fractions_stay_floats(value):
+    assert loads(json.dumps({"n": value, "m": [value]}).encode()) == {"n": value, "m": [value]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[123456789012345678901,NaN]",
+        b"{",
+        b'{"a":1',
+        b"[1,",
+        b"nul",
+        b"\xff",
+        b"{}{}",
+        b"NaN",
+        b"<html>",
+    ],
+)
 def test_what_is_not_whole_json_is_a_value_error(text):
     with pytest.raises(ValueError):
         loads(text)

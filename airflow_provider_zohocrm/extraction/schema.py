@@ -1,0 +1,66 @@
+"""The types of a module's fields as columns of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm.storage.columns import Column, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_BY_DATA_TYPE: dict[str, Kind] = {
+    "bigint": "integer",
+    "boolean": "boolean",
+    "currency": "decimal",
+    "date": "date",
+    "datetime": "datetime",
+    "double": "decimal",
+    "integer": "integer",
+    "lookup": "lookup",
+    "multiselectpicklist": "list",
+    "ownerlookup": "user",
+    "percent": "decimal",
+    "userlookup": "user",
+}
+# Formulas, summaries and types Zoho adds tell what they are by the type of their JSON only.
+_BY_JSON_TYPE: dict[str, Kind] = {
+    "boolean": "boolean",
+    "double": "decimal",
+    "integer": "integer",
+    "jsonarray": "json",
+    "jsonobject": "json",
+}
+# Where a decimal field does not tell its digits; Zoho's number fields take up to nine.
+_DIGITS = 9
+
+
+def columns_of(fields: Iterable[Mapping[str, Any]], names: Iterable[str]) -> list[Column]:
+    """Type the columns of a file by the metadata of the module's fields (reference sheet §2.1, §2.8).
+
+    :param fields: Zoho's field objects, see ``get_fields``.
+    :param names: API names of the columns, in their order. One without metadata is text, such as the field of a
+        lookup's module (``Owner.last_name``); a system key (``$approval``) is JSON.
+    :return: the columns.
+    """
+    known = {field["api_name"]: field for field in fields}
+    return [_column(name, known.get(name)) for name in names]
+
+
+def _column(name: str, field: Mapping[str, Any] | None) -> Column:
+    if name == "id":
+        return Column(name)
+    if field is None:
+        return Column(name, "json" if name.startswith("$") else "string")
+    data_type, json_type = field.get("data_type"), field.get("json_type")
+    kind: Kind = "string"
+    if name == "Tag":
+        kind = "list"
+    elif data_type in _BY_DATA_TYPE:
+        kind = _BY_DATA_TYPE[data_type]
+    elif json_type in _BY_JSON_TYPE:
+        kind = _BY_JSON_TYPE[json_type]
+    if kind != "decimal":
+        return Column(name, kind)
+    digits = field.get("decimal_place")
+    return Column(name, kind, _DIGITS if digits is None else int(digits))
