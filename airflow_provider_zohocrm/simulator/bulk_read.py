@@ -11,14 +11,13 @@ import orjson
 
 from airflow_provider_zohocrm.simulator import permissions
 from airflow_provider_zohocrm.simulator.calls import VERSIONS, Answer, Call
-from airflow_provider_zohocrm.simulator.conditions import Column, Predicate, all_of, column_of
+from airflow_provider_zohocrm.simulator.conditions import Column, Predicate, Sql, all_of, column_of, select
 from airflow_provider_zohocrm.simulator.criteria import CriteriaReader
 from airflow_provider_zohocrm.simulator.errors import ApiError, too_many_requests
 from airflow_provider_zohocrm.simulator.export import Cells, build_zip, write_csv, write_ics
 from airflow_provider_zohocrm.simulator.jobs import DONE, JobQueue, QueuedJob
 from airflow_provider_zohocrm.simulator.modules import CURRENT_USER, ORG_PREFIX, Module, Row
 from airflow_provider_zohocrm.simulator.outgoing import LOOPBACK, host_of
-from airflow_provider_zohocrm.simulator.store import Selection, Store
 
 if TYPE_CHECKING:
     import zipfile
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.clock import Clock
     from airflow_provider_zohocrm.simulator.options import Options
     from airflow_provider_zohocrm.simulator.state import State
+    from airflow_provider_zohocrm.simulator.store import Selection, Store
 
 MAX_FIELDS = 200
 NOT_EXPORTED = {"Notes"}
@@ -49,15 +49,10 @@ class Query:
 
     module: Module
     cells: tuple[Cells, ...]
-    where: str
-    params: tuple[Any, ...]
-    matches: Predicate | None
+    selection: Selection
+    """The rows, in the order of their ids."""
     ics: bool
     echo: dict[str, Any]
-
-    def selection(self) -> Selection:
-        """Return the rows of the job, in the order of their ids."""
-        return Selection(self.module, self.where, self.params, "id", descending=False, matches=self.matches)
 
 
 @dataclass(kw_only=True)
@@ -196,14 +191,14 @@ class BulkRead(JobQueue[Job]):
         return "IN PROGRESS"
 
     def _rows(self, job: Job, size: int) -> Iterator[Row]:
-        selection = job.query.selection()
+        selection = job.query.selection
         if job.after is not None:
             yield from islice(self.store.scan(selection, after=job.after), size + 1)
             return
         skip = (job.page - 1) * size
         key = (repr(job.query.echo) + str(size), job.page)
         after = self._starts.get(key)
-        if after is None and skip and job.query.matches is None:
+        if after is None and skip and selection.matches is None:
             # The rows are narrow: the database skips hundreds of thousands of them in milliseconds.
             before = self.store.rows(selection, offset=skip - 1, limit=1)
             if not before:
@@ -402,7 +397,7 @@ class QueryReader:
             details = {"api_name": "file_type", "supported_values": ["csv"]}
             raise bad("INVALID_DATA", "ics is supported for Events without fields", details)
         cells = self._cells(module, fields)
-        where, params = ["view = 0"], []
+        sql: list[Sql] = []
         tests: list[Predicate] = []
         name: Any = module.api_name
         echo: dict[str, Any] = {"module": name if self.flat else {"id": module.module_id, "api_name": name}}
@@ -413,13 +408,11 @@ class QueryReader:
             echo["cvid"] = str(query["cvid"])
         if query.get("criteria") is not None:
             criteria = CriteriaReader(self.store, module, flat=self.flat).read(query["criteria"])
-            tests.append(criteria.test)
-            for sql, values in criteria.sql:
-                where.append(sql)
-                params += values
+            sql = criteria.sql
+            if not criteria.exact:
+                tests.append(criteria.test)
             echo["criteria"] = criteria.echo
-        matches = all_of(tests) if tests else None
-        return Query(module, cells, " AND ".join(where), tuple(params), matches, ics, echo)
+        return Query(module, cells, select(module, sql, all_of(tests) if tests else None), ics, echo)
 
     def _module(self, query: dict[str, Any]) -> Module:
         given = query.get("module")
@@ -431,8 +424,8 @@ class QueryReader:
         if not isinstance(name, str):
             # The shape of the other version (the code is a guess).
             raise bad("REQUEST_BODY_NOT_SUPPORTED", "request body contains invalid format")
-        module = self.store.modules.get(name)
-        if module is None:
+        module = self.state.readable(name)
+        if module is None or module.api_name != name:
             raise bad("MODULE_NOT_AVAILABLE", "the module is not available", {"api_name": name})
         if module.api_name in NOT_EXPORTED:
             raise bad("MODULE_NOT_SUPPORTED", "the module is not supported")
@@ -442,7 +435,7 @@ class QueryReader:
     def _view(self, module: Module, cvid: str) -> list[Predicate]:
         if cvid == module.view_id(0):
             return []
-        if cvid == module.view_id(1):
+        if cvid == module.view_id(1) and module.parent is None:
             return [self.state.mine(module)]
         raise bad("CVID_NOT_SUPPORTED", "the custom view is not supported")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_zohocrm.simulator.clock import parse_iso
 from airflow_provider_zohocrm.simulator.modules import USERS, Field, Module, Row
-from airflow_provider_zohocrm.simulator.store import SORT_COLUMNS, Store
+from airflow_provider_zohocrm.simulator.store import SORT_COLUMNS, Selection, Store
 
 Predicate = Callable[[Row], bool]
 Getter = Callable[[Row], Any]
@@ -204,35 +204,95 @@ def any_of(tests: Sequence[Predicate]) -> Predicate:
 _SQL = {"equal": "=", "less_than": "<", "less_equal": "<=", "greater_than": ">", "greater_equal": ">="}
 
 
-def as_sql(path: str, comparator: str, value: Any) -> tuple[str, list[Any]] | None:
-    """Translate a condition on id, Created_Time or Modified_Time, so that the database seeks instead of scanning.
+class Sql(NamedTuple):
+    """A condition for the database, which means the same there.
 
+    :param text: SQL.
+    :param values: its parameters.
+    :param low: no id below it fits.
+    :param high: no id above it fits.
+    """
+
+    text: str
+    values: list[Any]
+    low: int | None = None
+    high: int | None = None
+
+
+def _sql_column(module: Module, path: str) -> tuple[str, str]:
+    """Return the column of the store that holds what a path leads to, and whether it is a moment."""
+    first, _, rest = path.partition(".")
+    spec = module.fields.get(first)
+    if spec is not None and spec.link and (not rest or (rest == "id" and module.parent is not None)):
+        return f"link{spec.link}", "id"
+    if module.parent is not None and first == "Parent_Id" and rest != "id":
+        # The times of a row are those of its parent.
+        path = rest
+    return SORT_COLUMNS.get(path, ""), "id" if path == "id" else "time"
+
+
+def as_sql(module: Module, path: str, comparator: str, value: Any) -> Sql | None:
+    """Translate a condition on ids, lookups, Created_Time or Modified_Time: the database seeks instead of scanning.
+
+    :param module: the module.
     :param path: the field.
     :param comparator: a name of the sheet §4.2.
     :param value: its value.
-    :returns: SQL and parameters, ``None`` for all other conditions.
+    :returns: ``None`` for all other conditions.
     """
-    column = SORT_COLUMNS.get(path)
-    if column is None:
+    column, kind = _sql_column(module, path)
+    if not column:
         return None
+    if value is None and comparator == "not_equal" and not column.startswith("link"):
+        return Sql("1", [])
     values = value if isinstance(value, list) else [value]
-    numbers = [_as_integer(path, one) for one in values]
-    if any(number is None for number in numbers):
+    parsed = [_as_integer(kind, one) for one in values]
+    numbers = [one for one in parsed if one is not None]
+    if len(numbers) < len(values):
         return None
+    low = high = None
+    if column == "id":
+        low = min(numbers) if comparator not in {"less_than", "less_equal"} else None
+        high = max(numbers) if comparator not in {"greater_than", "greater_equal"} else None
     if comparator in _SQL:
-        return f"{column} {_SQL[comparator]} ?", numbers
-    if comparator == "between":
-        return f"{column} BETWEEN ? AND ?", numbers
+        if column.startswith("link") and comparator != "equal":
+            return None
+        return Sql(f"{column} {_SQL[comparator]} ?", numbers, low, high)
+    if comparator == "between" and not column.startswith("link"):
+        return Sql(f"{column} BETWEEN ? AND ?", numbers, low, high)
     if comparator == "in":
-        return f"{column} IN ({','.join('?' * len(numbers))})", numbers
+        return Sql(f"{column} IN ({','.join('?' * len(numbers))})", numbers, low, high)
     return None
 
 
-def _as_integer(path: str, value: Any) -> int | None:
-    if path == "id":
+def _as_integer(kind: str, value: Any) -> int | None:
+    """Return the number the store has for a value."""
+    if kind == "id":
         text = str(value)
-        return (
-            int(text) if text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63 else None
-        )
+        fits = text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
+        return int(text) if fits else None
     moment = parse_iso(str(value))
     return None if moment is None else int(moment)
+
+
+def select(
+    module: Module,
+    sql: Sequence[Sql],
+    matches: Predicate | None,
+    order: str = "id",
+    *,
+    descending: bool = False,
+) -> Selection:
+    """Build the selection of the ordinary records that meet conditions.
+
+    :param module: the module.
+    :param sql: what the database can test.
+    :param matches: what it cannot.
+    :param order: column of the store.
+    :param descending: the way.
+    """
+    where = " AND ".join(["view = 0", *(one.text for one in sql)])
+    params = tuple(value for one in sql for value in one.values)
+    low = max((one.low for one in sql if one.low is not None), default=None)
+    high = min((one.high for one in sql if one.high is not None), default=None)
+    return Selection(module, where, params, order, descending, matches, low, high)

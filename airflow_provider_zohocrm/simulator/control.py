@@ -71,7 +71,7 @@ def table_rows(state: State, module_name: str) -> Iterator[dict[str, Any]]:
     :param state: the simulator.
     :param module_name: API name.
     """
-    module = state.store.module(module_name)
+    module = state.store.module(module_name) or state.store.subform(module_name)
     if module is None:
         raise ValueError(f"unknown module {module_name!r}")
     specs = list(module.fields.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,12 +13,14 @@ from airflow_provider_zohocrm.simulator.calls import Answer, Call
 from airflow_provider_zohocrm.simulator.conditions import (
     Column,
     Predicate,
+    Sql,
     all_of,
     any_of,
     as_sql,
     column_of,
     comparable,
     compare,
+    select,
 )
 from airflow_provider_zohocrm.simulator.errors import ApiError
 from airflow_provider_zohocrm.simulator.store import SORT_COLUMNS, Selection, sort_key
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.modules import Module, Row
     from airflow_provider_zohocrm.simulator.state import State
 
-MAX_COLUMNS = 50
 MAX_IN = 100
 MAX_ORDER = 10
 MAX_GROUP = 4
@@ -115,7 +115,9 @@ class Parser:
         self.items: list[Item] = []
         self.module: Module
         self.test: Predicate
-        self.sql: list[tuple[str, list[Any]]] = []
+        self.sql: list[Sql] = []
+        self.exact = True
+        """Whether the database can answer all of the condition."""
         self.grouped: list[str] = []
         self.order: list[tuple[str, bool]] = []
         self.limit = DEFAULT_LIMIT
@@ -188,8 +190,8 @@ class Parser:
 
     def _module(self) -> None:
         name = self._name()
-        module = self.state.store.modules.get(name)
-        if module is None:
+        module = self.state.readable(name)
+        if module is None or module.api_name != name:
             raise ApiError(400, "INVALID_MODULE", "the given module is not supported in api")
         permissions.check(self.state.options, module)
         self.module = module
@@ -233,8 +235,9 @@ class Parser:
 
     def _check(self) -> None:
         plain = [item for item in self.items if not item.function]
-        if len(self.items) > MAX_COLUMNS:
-            raise ApiError(400, "LIMIT_EXCEEDED", "select columns limit exceeded", {"limit": MAX_COLUMNS})
+        most = self.state.options.coql_fields
+        if len(self.items) > most:
+            raise ApiError(400, "LIMIT_EXCEEDED", "select columns limit exceeded", {"limit": most})
         if (
             len(self.items) - len(plain) > MAX_AGGREGATES
             or len(self.grouped) > MAX_GROUP
@@ -269,6 +272,7 @@ class Parser:
         while self._accept("or"):
             # What was collected for the database holds for a conjunction only.
             del self.sql[before:]
+            self.exact = False
             tests.append(self._both(top=False))
         return tests[0] if len(tests) == 1 else any_of(tests)
 
@@ -280,6 +284,7 @@ class Parser:
 
     def _one(self, *, top: bool) -> Predicate:
         if self._accept("not"):
+            self.exact = False
             inner = self._one(top=False)
             return lambda row: not inner(row)
         if self._accept("("):
@@ -289,10 +294,10 @@ class Parser:
         path = self._name()
         column = self.column(path)
         comparator, value = self._condition()
-        if top:
-            condition = as_sql(path, comparator, value)
-            if condition is not None:
-                self.sql.append(condition)
+        condition = as_sql(self.module, path, comparator, value) if top else None
+        if condition is not None:
+            self.sql.append(condition)
+        self.exact = self.exact and condition is not None
         return compare(column, comparator, value)
 
     def _condition(self) -> tuple[str, Any]:
@@ -358,20 +363,18 @@ class Execution:
         :param order: column of the store.
         :param descending: the way.
         """
-        where, params = ["view = 0"], []
-        for sql, values in self.parsed.sql:
-            where.append(sql)
-            params += values
-        return Selection(
-            self.parsed.module, " AND ".join(where), tuple(params), order, descending, self.parsed.test
-        )
+        parsed = self.parsed
+        matches = None if parsed.exact else parsed.test
+        return select(parsed.module, parsed.sql, matches, order, descending=descending)
 
     def rows(self) -> tuple[list[Row], bool]:
         """Return the rows of a query without aggregates, and whether there are more."""
         parsed = self.parsed
         order = parsed.order or [("id", False)]
         last = parsed.offset + parsed.limit
-        if order[0][0] in SORT_COLUMNS and (len(order) == 1 or order[0][0] == "id"):
+        # The id breaks ties in the store.
+        plain = len(order) == 1 or order[0][0] == "id" or order[1:] == [("id", order[0][1])]
+        if order[0][0] in SORT_COLUMNS and plain:
             selection = self.selection(SORT_COLUMNS[order[0][0]], descending=order[0][1])
             found = self._stream(selection, last)
         else:
@@ -393,10 +396,8 @@ class Execution:
             selection.descending,
         )
         after = known.get((*key, parsed.offset)) if parsed.offset else None
-        rows = self.state.store.scan(selection, after=after)
-        if after is None and parsed.offset:
-            rows = islice(rows, parsed.offset, None)
-        found = list(islice(rows, parsed.limit + 1))
+        offset = 0 if after else parsed.offset
+        found = self.state.store.rows(selection, after=after, offset=offset, limit=parsed.limit + 1)
         if len(found) > parsed.limit:
             if len(known) > 1_000:
                 known.clear()
@@ -426,6 +427,11 @@ class Execution:
     def grouped(self) -> tuple[list[dict[str, Any]], bool]:
         """Run a query with aggregates or groups."""
         parsed = self.parsed
+        if not parsed.grouped and all(
+            item.function == "count" and item.path in {"*", "id"} for item in parsed.items
+        ):
+            count = self.state.store.count(self.selection("id", descending=False))
+            return [{item.label: count for item in parsed.items}], False
         keys = [parsed.column(path) for path in parsed.grouped]
         columns = [None if item.path == "*" else parsed.column(item.path) for item in parsed.items]
         groups: dict[bytes, list[Any]] = {}

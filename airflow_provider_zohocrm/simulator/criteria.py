@@ -12,6 +12,7 @@ from airflow_provider_zohocrm.simulator.conditions import (
     NUMBERS,
     Column,
     Predicate,
+    Sql,
     all_of,
     any_of,
     as_sql,
@@ -65,10 +66,12 @@ class Criteria:
     """Criteria that were accepted."""
 
     test: Predicate
-    sql: list[tuple[str, list[Any]]]
+    sql: list[Sql]
     """The part the database can seek by."""
     echo: dict[str, Any]
     """As shown in the job: from v2.1 on fields have an id."""
+    exact: bool
+    """Whether the database can answer all of it."""
 
 
 class CriteriaReader:
@@ -120,6 +123,7 @@ class CriteriaReader:
             all_of(tests) if both else any_of(tests),
             [condition for part in parts for condition in part.sql] if both else [],
             {"group_operator": operator, "group": [part.echo for part in parts]},
+            both and all(part.exact for part in parts),
         )
 
     def _name(self, node: dict[str, Any]) -> str:
@@ -159,12 +163,14 @@ class CriteriaReader:
         self._check_value(name, column, str(comparator), value)
         values = [None if one == EMPTY else one for one in value] if isinstance(value, list) else value
         test = compare(column, str(comparator), None if values == EMPTY else values)
-        condition = as_sql(name, str(comparator), value)
+        condition = as_sql(self.module, name, str(comparator), value)
         echo = dict(node)
         if not self.flat:
             first = self.module.fields[name.split(".", 1)[0]]
             echo["field"] = {"api_name": name, "id": self.module.field_id(first)}
-        return Criteria(test, [condition] if condition else [], echo)
+        if condition is None:
+            return Criteria(test, [], echo, exact=False)
+        return Criteria(test, [condition], echo, exact=True)
 
     @staticmethod
     def _check_comparator(name: str, column: Column, comparator: Any) -> None:

@@ -19,6 +19,7 @@ ACTIONS = {
     "delay": "process, and answer after `seconds` seconds",
     "redirect": "answer 302 to `location`; the request is not processed",
     "html": "answer `status` (502, 503) with an HTML page",
+    "meanwhile": "process, and before the answer is sent let somebody else make the calls in `calls`",
     "too_many": "answer 429; `form` is plain, retry_after_header, rate_limit_exceeded or retry_after_details",
 }
 
@@ -58,6 +59,10 @@ class Fault:
     location: str = ""
     form: str = "plain"
     retry_after: int = 1
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    """``method``, ``path`` (query included) and ``json`` of each; without token, credits and limits."""
+    answers: list[int] = field(default_factory=list)
+    """Status of each of the ``calls`` that were made."""
     met: int = 0
     """Requests it has met so far."""
     skipped: int = 0
@@ -67,6 +72,8 @@ class Fault:
         if self.action not in ACTIONS:
             raise ValueError(f"unknown action {self.action!r}; known: {', '.join(ACTIONS)}")
         re.compile(self.path)
+        if any(set(call) - {"method", "path", "json"} or "path" not in call for call in self.calls):
+            raise ValueError("a call has method, path and json")
 
     def matches(self, method: str, target: str) -> bool:
         """Tell whether a request is of the kind this fault is for.

@@ -36,6 +36,7 @@ class QueuedJob:
     started: float | None = None
     """When it came to the head of the queue."""
     finished: float | None = None
+    """When it was done, which may be before anybody asked."""
     work: Future[None] | None = None
     file: IO[bytes] | None = None
     failure: str = ""
@@ -93,6 +94,9 @@ class JobQueue(ABC, Generic[J]):
     def add(self, job: J) -> None:
         """Put a job at the end of the queue."""
         self.jobs[job.id] = job
+        if self.options.job_seconds > 0:
+            # Time passes without status calls: the file of a job whose turn came unnoticed is ready, too.
+            job.work = self._pool.submit(self.do, job)
         self.advance()
 
     def advance(self, polled: J | None = None) -> None:
@@ -108,15 +112,22 @@ class JobQueue(ABC, Generic[J]):
                     running.ticks += 1
             while (job := self._running()) is not None:
                 if job.started is None:
-                    job.started = self.clock.now()
+                    job.started = self._start(job)
                     job.failure = self.options.job_failure
-                    job.work = self._pool.submit(self.do, job)
+                    job.work = job.work or self._pool.submit(self.do, job)
                 if not self._due(job) or not _done(job):
                     return
                 self._finish(job)
 
     def _running(self) -> J | None:
         return next((job for job in self.jobs.values() if job.state not in DONE), None)
+
+    def _start(self, job: J) -> float:
+        """Return when a job came to the head of the queue: by the clock, jobs follow each other without a gap."""
+        if self.options.job_seconds <= 0:
+            return self.clock.now()
+        ends = (one.finished for one in self.jobs.values() if one.finished is not None)
+        return max(job.created, max(ends, default=0.0))
 
     def _due(self, job: J) -> bool:
         if self.options.job_stuck or job.started is None:
@@ -127,6 +138,8 @@ class JobQueue(ABC, Generic[J]):
 
     def _finish(self, job: J) -> None:
         job.finished = self.clock.now()
+        if self.options.job_seconds > 0 and job.started is not None:
+            job.finished = min(job.finished, job.started + self.options.job_seconds)
         job.state = self.FAILED if job.failure else "COMPLETED"
         self.end(job)
         if job.callback and self.options.callbacks:

@@ -12,6 +12,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
+import orjson
+
 from airflow_provider_zohocrm.simulator import values as v
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ SEED_EPOCH = 1_672_531_200
 """Creation time of the first seeded record: 2023-01-01T00:00:00Z."""
 
 ID_STEP = 3
+SUBFORM_NUMBER = 100
+"""The number of a subform's module is that of its parent and this."""
+SUBFORM_SIZES = 3
+"""Seeded records have none, one, or two rows in a subform, in turn."""
+SUBFORM_STEP = 10
 MAX_SEEDED = 300_000_000
 
 
@@ -109,11 +116,28 @@ class Module:
     """Has converted and unapproved records, left out of an ordinary list."""
     links: tuple[str, ...] = ()
     """Modules the columns link1 and link2 point at."""
+    parent: Module | None = None
+    """The module whose subform this one holds the rows of."""
+    subforms: dict[str, Module] = field(default_factory=dict)
+    """The modules of the rows of its subforms."""
     unique: tuple[str, ...] = field(init=False)
     listed: tuple[Field, ...] = field(init=False)
     exported: tuple[Field, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._sort_fields()
+
+    def add_subform(self, rows: Module, spec: Field) -> None:
+        """Add a subform.
+
+        :param rows: the module of its rows.
+        :param spec: the field.
+        """
+        self.subforms[rows.api_name] = rows
+        self.fields[spec.api_name] = spec
+        self._sort_fields()
+
+    def _sort_fields(self) -> None:
         self.unique = tuple(f.api_name for f in self.fields.values() if f.unique)
         self.listed = tuple(f for f in self.fields.values() if f.listed)
         self.exported = tuple(f for f in self.fields.values() if f.exportable and f.api_name != "id")
@@ -126,6 +150,9 @@ class Module:
     @property
     def first_id(self) -> int:
         """Id of the first seeded record."""
+        if self.parent is not None:
+            # Room for ten rows of every parent, before the ids of new records.
+            return (ORG_PREFIX * 1_000 + 700 + 4 * self.parent.number) * 1_000_000_000 + 1
         return (ORG_PREFIX * 1_000 + self.number) * 1_000_000_000 + 100_001
 
     @property
@@ -191,6 +218,31 @@ USERS = tuple(
     )
 )
 CURRENT_USER = USERS[0]
+
+
+SUBFORMS = {"Leads": "Positions", "Quotes": "Quoted_Items", "Invoices": "Invoiced_Items"}
+
+
+def subform_rows(module: Module, parent: Row) -> list[Row]:
+    """Return the rows that a subform has in one record.
+
+    :param module: the module of the rows.
+    :param parent: the record.
+    """
+    if parent.body is None:
+        return [
+            parent._replace(
+                id=module.first_id + parent.seq * SUBFORM_STEP + n,
+                seq=parent.seq * SUBFORM_STEP + n,
+                link1=parent.id,
+                link2=None,
+            )
+            for n in range(parent.seq % SUBFORM_SIZES)
+        ]
+    return [
+        parent._replace(id=int(one["id"]), seq=n, link1=parent.id, link2=None, body=orjson.dumps(one))
+        for n, one in enumerate(orjson.loads(parent.body).get(module.api_name) or [])
+    ]
 
 
 class FieldFactory:
@@ -341,22 +393,67 @@ class FieldFactory:
             name, "lookup", "jsonobject", make, lookup=module, link=link, custom=custom, mandatory=mandatory, system=True
         )  # fmt: skip
 
-    def subform(self, name: str) -> Field:
-        """Build a subform: rows of their own, shown only with a single record."""
+    def subform(self, module: Module) -> Field:
+        """Build a subform: rows of their own, shown only with a single record.
+
+        :param module: the module of the rows, see ``rows_of``.
+        """
+        specs = list(module.fields.values())
 
         def make(row: Row) -> list[dict[str, Any]]:
-            first = (ORG_PREFIX * 1_000 + 900) * 1_000_000_000 + row[0] % 100_000_000 * 10
             return [
                 {
-                    "id": str(first + n),
-                    "Product_Name": f'Item {n}, "boxed"',
-                    "Quantity": n + 1,
-                    "Price": 9.99 * (n + 1),
+                    spec.api_name: spec.make(one)
+                    if one.body is None or spec.system
+                    else orjson.loads(one.body).get(spec.api_name)
+                    for spec in specs
                 }
-                for n in range(row[1] % 3)
+                for one in subform_rows(module, row)
             ]
 
-        return Field(name, "subform", "jsonarray", make, custom=True)
+        return Field(module.api_name, "subform", "jsonarray", make, custom=True, system=True)
+
+    def rows_of(self, parent: Module, name: str) -> Module:
+        """Build the module of the rows of a subform; it has the subform's name.
+
+        :param parent: the module that has the subform.
+        :param name: API name of the subform.
+        """
+        clock, name_of, display = self.clock, self.name_of, parent.fields[parent.display]
+
+        def number(row: Row) -> int:
+            return row[1] % SUBFORM_STEP
+
+        def parent_of(row: Row) -> dict[str, Any]:
+            link: Any = row[5]
+            # Of a seeded row the parent was never written: its name is computed, not read.
+            above = row._replace(id=link, seq=row[1] // SUBFORM_STEP)
+            shown = name_of(parent.api_name, link) if row[7] is not None else display.make(above)
+            return {"name": shown, "id": str(link)}
+
+        def moment(place: int) -> Maker:
+            return lambda row: clock.iso(int(str(row[place])))
+
+        day = date(2024, 2, 28).toordinal()
+        fixed: dict[str, Any] = {"read_only": True, "system": True}
+        fields = [
+            Field("id", "bigint", "string", lambda row: str(row[0]), length=20, label="Record Id", **fixed),
+            Field("Parent_Id", "lookup", "jsonobject", parent_of, lookup=parent.api_name, link=1, **fixed),
+            Field("Created_Time", "datetime", "string", moment(2), **fixed),
+            Field("Modified_Time", "datetime", "string", moment(3), **fixed),
+            Field("Product_Name", "text", "string", lambda row: f'Item {number(row)}, "boxed"', custom=True),
+            Field("Quantity", "integer", "integer", lambda row: number(row) + 1, length=9, custom=True),
+            Field(
+                "Price", "currency", "double", lambda row: 9.99 * (number(row) + 1), length=16, decimals=2, custom=True
+            ),
+            Field(
+                "Due_On", "date", "string", lambda row: date.fromordinal(day + row[1] % 700).isoformat(), custom=True
+            ),
+        ]  # fmt: skip
+        return Module(
+            name, SUBFORM_NUMBER + parent.number, name.replace("_", " ").removesuffix("s"), "Product_Name", "",
+            {spec.api_name: spec for spec in fields}, default_seed=0, links=(parent.api_name,), parent=parent,
+        )  # fmt: skip
 
     def tags(self) -> Field:
         """Build the tags of a record."""
@@ -458,7 +555,6 @@ def _leads(make: FieldFactory) -> list[Field]:
         make.day("Birthday", custom=True),
         make.moment("Next_Call", custom=True),
         make.lookup("Partner", "Accounts", 1, custom=True),
-        make.subform("Positions"),
     ]
 
 
@@ -603,7 +699,6 @@ def _inventory(make: FieldFactory, kind: str, extra: list[Field]) -> list[Field]
         make.currency("Sub_Total"),
         *extra,
         make.textarea("Description"),
-        make.subform(f"{kind}d_Items"),
     ]
 
 
@@ -688,4 +783,8 @@ def build_modules(make: FieldFactory) -> dict[str, Module]:
         module("Machines", 12, "Machine", "Name", "Name", _machines(make), custom=True),
         module("Notes", 13, "Note", "Note_Title", "", _notes(make), default_seed=60),
     ]  # fmt: skip
-    return {m.api_name: m for m in modules}
+    built = {m.api_name: m for m in modules}
+    for name, subform in SUBFORMS.items():
+        rows = make.rows_of(built[name], subform)
+        built[name].add_subform(rows, make.subform(rows))
+    return built

@@ -53,6 +53,9 @@ class Options:
         "new", "new: 'required param is missing' and param_name; old: the other text and param", "new", "old"
     )
     search_criteria_limit: int = _option(10, "criteria in one search (10 or 15, conflict)")
+    # COQL
+    coql_fields: int = _option(50, "columns that one COQL select may name (50 or 500, conflict)")
+    subform_modules: bool = _option(True, "the rows of a subform can be read as a module of their own")
     # Writing
     write_limit: int = _option(100, "records in one write call")
     too_many_records_code: str = _option(

@@ -23,6 +23,8 @@ def check(options: Options, module: Module | None, method: str = "GET", *, statu
     :raises ApiError: NO_PERMISSION.
     """
     forbidden = {name.strip().lower() for name in options.forbidden_modules.split(",")}
+    if module is not None and module.parent is not None:
+        module = module.parent
     if module is not None and module.api_name.lower() in forbidden:
         right = f"Crm_Implied_{_RIGHTS.get(method, 'View')}_{module.api_name}"
         raise ApiError(status, "NO_PERMISSION", "Permission denied", {"permissions": [right]})

@@ -61,14 +61,15 @@ V2_EXTRAS: dict[str, Any] = {
 }
 
 
-def module_of(state: State, call: Call, name: str) -> Module:
+def module_of(state: State, call: Call, name: str, *, readable: bool = False) -> Module:
     """Find the module of the address.
 
     :param state: the simulator.
     :param call: the request.
     :param name: the segment of the path.
+    :param readable: modules of subforms will do, too.
     """
-    module = state.store.module(name)
+    module = state.readable(name) if readable else state.store.module(name)
     if module is None or (name.lower() == "activities" and not call.old):
         raise invalid_module()
     return module
@@ -183,12 +184,14 @@ def selection_of(state: State, call: Call, module: Module) -> Selection:
     if "cvid" in call.query:
         if "sort_by" in call.query:
             raise ambiguous("cvid", "sort_by")
-        if call.query["cvid"] not in {module.view_id(0), module.view_id(1)}:
+        views = {module.view_id(0)} if module.parent is not None else {module.view_id(0), module.view_id(1)}
+        if call.query["cvid"] not in views:
             raise invalid_param("cvid")
         if call.query["cvid"] == module.view_id(1):
             matches = state.mine(module)
     order, descending = _order(call)
-    return Selection(module, " AND ".join(where), tuple(params), order, descending, matches)
+    low, high = (min(ids), max(ids)) if ids else (None, None)
+    return Selection(module, " AND ".join(where), tuple(params), order, descending, matches, low, high)
 
 
 def _territory(call: Call, module: Module) -> str:
@@ -212,7 +215,7 @@ def _order(call: Call) -> tuple[str, bool]:
 
 def list_records(state: State, call: Call, name: str) -> Answer:
     """``GET /crm/{v}/{module}``."""
-    module = module_of(state, call, name)
+    module = module_of(state, call, name, readable=True)
     specs = fields_of(state, call, module)
     selection = selection_of(state, call, module)
     by = call.query.get("sort_by", "id")

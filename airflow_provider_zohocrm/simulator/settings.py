@@ -52,7 +52,7 @@ def _module_json(module: Module, number: int) -> dict[str, Any]:
         "emailTemplate_support": True,
         "email_parser_supported": True,
         "filter_supported": True,
-        "show_as_tab": module.api_name != "Notes",
+        "show_as_tab": module.api_name != "Notes" and module.parent is None,
         "web_link": None,
         "sequence_number": number,
         "singular_label": module.singular,
@@ -60,7 +60,7 @@ def _module_json(module: Module, number: int) -> dict[str, Any]:
         "api_supported": True,
         "api_name": module.api_name,
         "quick_create": not module.custom,
-        "generated_type": "custom" if module.custom else "default",
+        "generated_type": "subform" if module.parent else "custom" if module.custom else "default",
         "feeds_required": False,
         "scoring_supported": True,
         "webform_supported": True,
@@ -72,7 +72,9 @@ def _module_json(module: Module, number: int) -> dict[str, Any]:
         "track_current_data": False,
         "modified_by": None,
         "profiles": [{"name": one["name"], "id": one["id"]} for one in _PROFILES],
-        "parent_module": {},
+        "parent_module": {"api_name": module.parent.api_name, "id": module.parent.module_id}
+        if module.parent
+        else {},
         "activity_badge": "Disabled",
         "status": "visible",
         "global_search_supported": True,
@@ -80,16 +82,22 @@ def _module_json(module: Module, number: int) -> dict[str, Any]:
     }
 
 
+def _modules(state: State) -> list[Module]:
+    subforms = state.store.subforms.values() if state.options.subform_modules else ()
+    return [*state.store.modules.values(), *subforms]
+
+
 def list_modules(state: State, _call: Call) -> Answer:
     """``GET /crm/{v}/settings/modules``."""
-    modules = [_module_json(module, n) for n, module in enumerate(state.store.modules.values(), 1)]
+    modules = [_module_json(module, n) for n, module in enumerate(_modules(state), 1)]
     return Answer(200, {"modules": modules})
 
 
 def one_module(state: State, call: Call, name: str) -> Answer:
     """``GET /crm/{v}/settings/modules/{module}``: by API name or id."""
-    modules = list(state.store.modules.values())
-    module = next((m for m in modules if m.module_id == name), None) or module_of(state, call, name)
+    modules = _modules(state)
+    module = next((m for m in modules if m.module_id == name), None)
+    module = module or module_of(state, call, name, readable=True)
     content = _module_json(module, modules.index(module) + 1)
     display = module.fields[module.display]
     content |= {
@@ -230,7 +238,9 @@ def field_json(state: State, module: Module, spec: Field) -> dict[str, Any]:
         "email_parser": {"fields_update_supported": writable, "record_operations_supported": writable},
         "rollup_summary": {},
         "currency": {"rounding_option": "normal", "precision": 2} if spec.data_type == "currency" else {},
-        "subform": {"module": spec.api_name, "id": field_id} if spec.data_type == "subform" else None,
+        "subform": {"module": spec.api_name, "id": module.subforms[spec.api_name].module_id}
+        if spec.data_type == "subform"
+        else None,
         "formula": {},
         "private": None,
         "multiselectlookup": {},
@@ -258,7 +268,7 @@ def _module_param(state: State, call: Call) -> Module:
     name = call.query.get("module")
     if not name:
         raise required_param("module", state.options.required_param_style)
-    module = state.store.module(name)
+    module = state.readable(name)
     if module is None:
         # The OpenAPI file of the fields names the parameter so, unlike that of the records.
         raise ApiError(

@@ -60,6 +60,14 @@ class State:
         self._tags = {name: str(ORG_PREFIX * 10**12 + 7_000 + n) for n, (_, name) in enumerate(TAGS)}
         self._mine: dict[str, Callable[[Row], bool]] = {}
 
+    def readable(self, name: str) -> Module | None:
+        """Find a module whose records can be read; those of subforms hold the rows of all records.
+
+        :param name: API name, in any case.
+        """
+        found = self.store.module(name)
+        return self.store.subform(name) if found is None and self.options.subform_modules else found
+
     def note(self, call: Call, **facts: Any) -> None:
         """Add what a handler knows to the journal and the counters.
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -18,12 +20,15 @@ from airflow_provider_zohocrm.simulator.modules import (
     MAX_SEEDED,
     ORG_PREFIX,
     SEED_EPOCH,
+    SUBFORM_SIZES,
+    SUBFORM_STEP,
     USERS,
     Field,
     FieldFactory,
     Module,
     Row,
     build_modules,
+    subform_rows,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +70,10 @@ class Selection:
     descending: bool = True
     matches: Callable[[Row], bool] | None = None
     """What SQL cannot express."""
+    low: int | None = None
+    """No id below it fits; only rows of subforms are found by it."""
+    high: int | None = None
+    """No id above it fits."""
 
 
 class Store:
@@ -89,6 +98,9 @@ class Store:
         if stored is not None:
             self.seed_number = int(stored)
         self.modules = build_modules(FieldFactory(self.seed_number, clock, self.display_name))
+        self.subforms = {
+            name: rows for module in self.modules.values() for name, rows in module.subforms.items()
+        }
         self._set_meta("seed_number", self.seed_number)
         self._create()
         self.seeded: dict[str, int] = orjson.loads(self._meta("seeded") or b"{}")
@@ -99,7 +111,8 @@ class Store:
     # --- schema and seed ---------------------------------------------------------------------------------------
 
     def _create(self) -> None:
-        for module in self.modules.values():
+        # For subforms they hold the rows of written records; those of seeded ones are computed.
+        for module in (*self.modules.values(), *self.subforms.values()):
             self._db.execute(
                 f"CREATE TABLE IF NOT EXISTS {module.table} (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, "
                 "created INTEGER NOT NULL, modified INTEGER NOT NULL, view INTEGER NOT NULL, "
@@ -128,6 +141,8 @@ class Store:
             "PRIMARY KEY (module, field, value, id)) WITHOUT ROWID"
         )
         self._db.execute("CREATE INDEX IF NOT EXISTS keys_id ON keys (id)")
+        self._db.execute("CREATE TABLE IF NOT EXISTS places (place INTEGER PRIMARY KEY)")
+        self._db.executemany("INSERT OR IGNORE INTO places VALUES (?)", ((n,) for n in range(SUBFORM_SIZES)))
 
     def _meta(self, name: str) -> str | None:
         found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -228,6 +243,8 @@ class Store:
         self._db.execute(f"DROP INDEX IF EXISTS {table}_created")
         self._db.execute("DELETE FROM deleted WHERE module = ?", (module.api_name,))
         self._db.execute("DELETE FROM keys WHERE module = ?", (module.api_name,))
+        for subform in module.subforms.values():
+            self._db.execute(f"DELETE FROM {subform.table}")
         if count == 0:
             return
         links = [self._link_expression(target, place) for place, target in enumerate(module.links, 1)]
@@ -288,11 +305,19 @@ class Store:
             found = next((m for m in self.modules.values() if m.api_name.lower() == low), None)
         return found
 
+    def subform(self, api_name: str) -> Module | None:
+        """Find the module of the rows of a subform.
+
+        :param api_name: for example ``Positions``, in any case.
+        """
+        low = api_name.lower()
+        return next((m for m in self.subforms.values() if m.api_name.lower() == low), None)
+
     def _ensure_order(self, module: Module, column: str) -> None:
         if column != "id":
             # Made at its first use: seeding a million rows should not pay for orders nobody asks for.
             self._db.execute(
-                f"CREATE INDEX IF NOT EXISTS {module.table}_{column} ON {module.table} ({column}, id)"
+                f"CREATE INDEX IF NOT EXISTS {module.table}_{column} ON {module.table} ({column}, id, view)"
             )
 
     def rows(
@@ -326,6 +351,8 @@ class Store:
         self, selection: Selection, after: tuple[int, ...] | None, offset: int, limit: int | None
     ) -> list[Row]:
         module, column = selection.module, selection.order
+        if module.parent is not None:
+            return self._fetch_subform(selection, after, offset, limit)
         way, sign = ("DESC", "<") if selection.descending else ("ASC", ">")
         where, params = selection.where, list(selection.params)
         order = f"id {way}" if column == "id" else f"{column} {way}, id {way}"
@@ -341,6 +368,71 @@ class Store:
             )
             return list(map(Row._make, cursor.fetchall()))
 
+    def _fetch_subform(
+        self, selection: Selection, after: tuple[int, ...] | None, offset: int, limit: int | None
+    ) -> list[Row]:
+        """Read rows of a subform: computed ones and written ones, each in order, become one list."""
+        column = selection.order
+        way, sign = ("DESC", "<") if selection.descending else ("ASC", ">")
+        where, params = selection.where, [*selection.params]
+        low, high = selection.low, selection.high
+        seek, sought = "1", []
+        if after is not None:
+            key = "id" if column == "id" else f"({column}, id)"
+            where = f"({where}) AND {key} {sign} ({', '.join('?' * len(after))})"
+            params += after
+            if column != "id":
+                seek, sought = f"p.{column} {sign}= ?", [after[0]]
+            elif selection.descending:
+                high = after[0] if high is None else min(high, after[0])
+            else:
+                low = after[0] if low is None else max(low, after[0])
+        source, bounds = self._computed(selection.module, low, high, seek)
+        order = "link1 {0}, place {0}" if column == "id" else f"{column} {{0}}, link1 {{0}}, place {{0}}"
+        most = -1 if limit is None else offset + limit
+        with self.lock:
+            self._ensure_order(cast("Module", selection.module.parent), column)
+            computed = self._db.execute(
+                f"SELECT {COLUMNS} FROM ({source}) WHERE {where} ORDER BY {order.format(way)} LIMIT ?",
+                (*bounds, *sought, *params, most),
+            ).fetchall()
+            order = f"id {way}" if column == "id" else f"{column} {way}, id {way}"
+            written = self._db.execute(
+                f"SELECT {COLUMNS} FROM {selection.module.table} WHERE {where} ORDER BY {order} LIMIT ?",
+                (*params, most),
+            ).fetchall()
+        place = {"id": 0, "created": 2, "modified": 3}[column]
+        both = merge(computed, written, key=lambda row: (row[place], row[0]), reverse=selection.descending)
+        return list(map(Row._make, islice(both, offset, None if limit is None else offset + limit)))
+
+    @staticmethod
+    def _computed(
+        module: Module, low: int | None, high: int | None, seek: str = "1"
+    ) -> tuple[str, list[int]]:
+        """Return the SQL that computes the rows of a subform in the records nobody has written.
+
+        :param module: the module of the rows.
+        :param low: id below which no row is wanted.
+        :param high: id above which no row is wanted.
+        :param seek: a condition on the records.
+        :returns: SQL and parameters, those of ``seek`` to be added.
+        """
+        parent = cast("Module", module.parent)
+        bounds: list[int] = []
+        for sign, row_id in ((">=", low), ("<=", high)):
+            if row_id is not None:
+                seek = f"p.id {sign} ? AND {seek}"
+                place = min(max(row_id - module.first_id, -SUBFORM_STEP) // SUBFORM_STEP, 2 * MAX_SEEDED)
+                bounds.insert(0, parent.first_id + ID_STEP * place)
+        # CROSS JOIN keeps the order of the tables, so that the rows come in the order of their ids without sorting.
+        sql = (
+            f"SELECT {module.first_id} + p.seq * {SUBFORM_STEP} + n.place AS id, p.seq * {SUBFORM_STEP} + n.place AS seq, "
+            "p.created AS created, p.modified AS modified, p.view AS view, p.id AS link1, NULL AS link2, NULL AS body, "
+            f"n.place AS place FROM {parent.table} p CROSS JOIN places n "
+            f"WHERE {seek} AND n.place < p.seq % {SUBFORM_SIZES} AND p.body IS NULL"
+        )
+        return sql, bounds
+
     def scan(self, selection: Selection, *, after: tuple[int, ...] | None = None) -> Iterator[Row]:
         """Read matching rows one by one without holding them all.
 
@@ -349,8 +441,9 @@ class Store:
         """
         key = after
         plain = Selection(
-            selection.module, selection.where, selection.params, selection.order, selection.descending
-        )
+            selection.module, selection.where, selection.params, selection.order, selection.descending,
+            None, selection.low, selection.high,
+        )  # fmt: skip
         size = BATCH
         while True:
             batch = self._fetch(plain, key, 0, size)
@@ -383,11 +476,17 @@ class Store:
         key = (self.version, selection.module.api_name, selection.where, selection.params)
         found = self._counts.get(key)
         if found is None:
-            sql = f"SELECT count(*) FROM {selection.module.table} WHERE {selection.where}"
             with self.lock:
-                found = int(self._db.execute(sql, selection.params).fetchone()[0])
+                found = self._count(selection, selection.module.table, ())
+                if selection.module.parent is not None:
+                    source, bounds = self._computed(selection.module, selection.low, selection.high)
+                    found += self._count(selection, f"({source})", bounds)
             self._counts[key] = found
         return found
+
+    def _count(self, selection: Selection, source: str, params: Sequence[int]) -> int:
+        sql = f"SELECT count(*) FROM {source} WHERE {selection.where}"
+        return int(self._db.execute(sql, (*params, *selection.params)).fetchone()[0])
 
     def sorted_ids(self, selection: Selection, by: Field) -> list[int]:
         """Return the ids of a selection in the order of any field (v2 allows that).
@@ -411,7 +510,7 @@ class Store:
         :param ids: ids, any number.
         :param bin_too: look into the recycle bin as well.
         """
-        found: dict[int, Row] = {}
+        found = {} if module.parent is None else self._computed_by_ids(module, ids)
         tables = [module.table, f"{module.table}_bin"] if bin_too else [module.table]
         with self.lock:
             for table in tables:
@@ -420,6 +519,13 @@ class Store:
                     sql = f"SELECT {COLUMNS} FROM {table} WHERE id IN ({','.join('?' * len(part))})"
                     found.update((row[0], Row._make(row)) for row in self._db.execute(sql, part))
         return found
+
+    def _computed_by_ids(self, module: Module, ids: Sequence[int]) -> dict[int, Row]:
+        parent, step = cast("Module", module.parent), SUBFORM_STEP
+        wanted = {one for one in ids if module.first_id <= one < module.first_id + MAX_SEEDED * 2 * step}
+        above = {parent.first_id + ID_STEP * ((one - module.first_id) // step) for one in wanted}
+        rows = [row for row in self.by_ids(parent, [*above]).values() if row.body is None]
+        return {one.id: one for row in rows for one in subform_rows(module, row) if one.id in wanted}
 
     def row(self, module: Module, record_id: int, *, bin_too: bool = False) -> Row | None:
         """Read one row.
@@ -626,9 +732,12 @@ class Store:
                 content = self.record(row, [f for f in module.fields.values() if not f.system])
                 links = [row.link1, row.link2]
             content["Modified_By"] = user
+            known = {} if row is None else {name: module.fields[name].make(row) for name in module.subforms}
             for name, value in values.items():
                 spec = module.fields[name]
-                if spec.link:
+                if name in module.subforms:
+                    known[name] = self._subform(value, known.get(name, ()))
+                elif spec.link:
                     links[spec.link - 1] = None if value is None else int(value["id"])
                 else:
                     content[name] = value
@@ -636,11 +745,27 @@ class Store:
                 content["Full_Name"] = (
                     f"{content.get('First_Name') or ''} {content.get('Last_Name') or ''}".strip()
                 )
+            for name, subform in module.subforms.items():
+                content[name] = _bare(subform, known.get(name, ()))
             saved = Row(record_id, seq, created, modified, view, links[0], links[1], orjson.dumps(content))
             self._db.execute(f"INSERT OR REPLACE INTO {module.table} VALUES (?,?,?,?,?,?,?,?)", saved)
+            for subform in module.subforms.values():
+                self._db.execute(f"DELETE FROM {subform.table} WHERE link1 = ?", (record_id,))
+                rows = subform_rows(subform, saved)
+                self._db.executemany(f"INSERT OR REPLACE INTO {subform.table} VALUES (?,?,?,?,?,?,?,?)", rows)
             self._index(module, record_id, content)
             self._changed()
             return saved
+
+    def _subform(self, given: Any, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows a subform has after a write: those given; one with the id of a known row changes that."""
+        before = {one["id"]: one for one in known}
+        rows = []
+        for one in given or ():
+            row_id = str(one.get("id") or self.new_id())
+            self._keep_free(int(row_id))
+            rows.append({**before.get(row_id, {}), **one, "id": row_id})
+        return rows
 
     def _index(self, module: Module, record_id: int, content: dict[str, Any]) -> None:
         self._db.execute("DELETE FROM keys WHERE id = ?", (record_id,))
@@ -685,6 +810,8 @@ class Store:
             )
         self._db.execute(f"DELETE FROM {module.table} WHERE id = ?", (record_id,))
         self._db.execute("DELETE FROM keys WHERE id = ?", (record_id,))
+        for subform in module.subforms.values():
+            self._db.execute(f"DELETE FROM {subform.table} WHERE link1 = ?", (record_id,))
         self._db.execute(
             "INSERT OR REPLACE INTO deleted VALUES (?, ?, ?, ?, ?, ?, ?)",
             (module.api_name, record_id, "permanent" if permanently else "recycle", when, by, creator, None if permanently else name),
@@ -700,6 +827,12 @@ class Store:
         """Close the database."""
         with self.lock:
             self._db.close()
+
+
+def _bare(subform: Module, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of a subform as they are kept: without what the store knows anyway."""
+    system = {spec.api_name for spec in subform.fields.values() if spec.system} - {"id"}
+    return [{name: value for name, value in one.items() if name not in system} for one in rows]
 
 
 def sort_key(value: Any) -> tuple[int, Any]:

@@ -103,6 +103,27 @@ def test_one_job_at_a_time(zoho: Zoho):
     assert poll(zoho, first)["state"] == "COMPLETED"
 
 
+def test_by_the_clock_jobs_follow_each_other_without_a_gap(zoho: Zoho):
+    zoho.simulator.options.job_seconds = 60
+    first, second, third = create(zoho), create(zoho), create(zoho)
+    zoho.simulator.advance(61)
+    assert [poll(zoho, job)["state"] for job in (third, second, first)] == [
+        "QUEUED",
+        "IN PROGRESS",
+        "COMPLETED",
+    ]
+    # Nobody asks while the second ends and the third begins.
+    zoho.simulator.advance(118)
+    assert [poll(zoho, job)["state"] for job in (second, third)] == ["COMPLETED", "IN PROGRESS"]
+    zoho.simulator.advance(2)
+    assert poll(zoho, third)["state"] == "COMPLETED"
+    late = create(zoho)
+    zoho.simulator.advance(58)
+    assert poll(zoho, late)["state"] == "IN PROGRESS"
+    zoho.simulator.advance(3)
+    assert poll(zoho, late)["state"] == "COMPLETED"
+
+
 def test_switches_of_the_job_machine(zoho: Zoho):
     options = zoho.simulator.options
     options.queued_state = False

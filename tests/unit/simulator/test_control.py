@@ -250,3 +250,26 @@ def test_nothing_of_the_client_is_imported():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_somebody_else_writes_in_the_middle_of_a_walk(zoho: Zoho):
+    ids = zoho.ids("Leads")
+    calls = [
+        {"method": "DELETE", "path": f"/crm/v8/Leads?ids={ids[250]}"},
+        {"method": "PUT", "path": f"/crm/v8/Leads/{ids[300]}", "json": {"data": [{"Company": "Changed"}]}},
+        {"method": "DELETE", "path": "/crm/v8/Nothing?ids=1"},
+    ]
+    control(zoho, "POST", "/faults", {"action": "meanwhile", "path": "/coql", "after": 1, "calls": calls})
+    got: list[dict[str, Any]] = []
+    while not got or len(got) % 100 == 0:
+        last = got[-1]["id"] if got else "0"
+        query = f"select Company from Leads where id > '{last}' order by id limit 100"
+        got += zoho.post("/crm/v8/coql", {"select_query": query}).json()["data"]
+        if len(got) == 200:
+            assert zoho.simulator.record("Leads", ids[250]) is None
+    assert [one["id"] for one in got] == [*ids[:250], *ids[251:]]
+    assert got[299]["Company"] == "Changed"
+    assert control(zoho, "GET", "/faults")["faults"][0]["answers"] == [200, 200, 400]
+    assert zoho.simulator.counters["calls_by_operation"] == {"token": 1, "coql": 5}
+    with pytest.raises(ValueError, match="method, path and json"):
+        zoho.simulator.add_fault("meanwhile", calls=[{"url": "/crm/v8/Leads"}])

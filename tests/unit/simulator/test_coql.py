@@ -171,3 +171,43 @@ def test_limits_of_a_query(zoho: Zoho):
 def test_writes_show(zoho: Zoho):
     zoho.post("/crm/v8/Leads", {"data": [{"Last_Name": "Fresh", "Company": "Zylker"}]})
     assert len(ids(zoho, "Last_Name = 'Fresh'")) == 1
+
+
+@pytest.mark.parametrize("limit", [50, 500])
+def test_columns_of_a_select(zoho: Zoho, limit: int):
+    zoho.simulator.options.coql_fields = limit
+    names = ",".join(["City"] * limit)
+    assert run(zoho, f"select {names} from Leads where id > 1").status_code == 200
+    assert run(zoho, f"select {names},City from Leads where id > 1").json() == flat(
+        "LIMIT_EXCEEDED", "select columns limit exceeded", {"limit": limit}
+    )
+
+
+def test_keyset_by_time_and_id(zoho: Zoho):
+    got: list[tuple[str, str]] = []
+    where = "id is not null"
+    while True:
+        query = (
+            f"select id, Modified_Time from Leads where {where} order by Modified_Time asc, id asc limit 70"
+        )
+        body = run(zoho, query).json()
+        got += [(record["Modified_Time"], record["id"]) for record in body["data"]]
+        if not body["info"]["more_records"]:
+            break
+        time, last = got[-1]
+        where = f"Modified_Time > '{time}' or (Modified_Time = '{time}' and id > '{last}')"
+    assert got == sorted((one["Modified_Time"], one["id"]) for one in zoho.simulator.table("Leads"))
+
+
+def test_counts_of_any_condition(zoho: Zoho):
+    leads = list(zoho.simulator.table("Leads"))
+    for where, wanted in (
+        ("id is not null", 450),
+        (f"id >= '{leads[200]['id']}' and Modified_Time is not null", 250),
+        ("Company = 'Acme'", sum(one["Company"] == "Acme" for one in leads)),
+        ("Company = 'nobody'", 0),
+        (f"not (id > '{leads[9]['id']}')", 10),
+        (f"id = '{leads[9]['id']}' or id = '{leads[10]['id']}'", 2),
+    ):
+        answer = run(zoho, f"select COUNT(id), count(*) as n from Leads where {where}").json()["data"]
+        assert answer == [{"COUNT(id)": wanted, "n": wanted}]
