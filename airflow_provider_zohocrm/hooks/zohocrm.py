@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.client.session import Timeout
     from airflow_provider_zohocrm.client.tokens import TokenStore
+    from airflow_provider_zohocrm.extraction.extract import ExtractResult
 
 DEFAULT_RETRIES = RetryPolicy().retries
 
@@ -111,6 +112,37 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         redirect, and has time-outs. It neither repeats calls nor turns refusals into errors: :meth:`request` does.
         """
         return self.transport.session
+
+    def extract(
+        self,
+        module: str,
+        output_path: str,
+        *,
+        strategy: str = "auto",
+        timeout: float = 6 * 60 * 60,
+        **options: Any,
+    ) -> ExtractResult:
+        """Read a module into files by the cheapest way; what ``ZohoGetRecordsOperator`` does, for functions.
+
+        It waits for bulk read jobs where it is called, and holds the worker meanwhile.
+
+        :param module: API name, e.g. ``Leads``.
+        :param output_path: local path or object storage URI; the suffix tells the format.
+        :param strategy: ``auto``, ``records``, ``coql`` or ``bulk``.
+        :param timeout: seconds that one bulk read job may take.
+        :param options: ``fields``, ``modified_since``, ``modified_before``, ``subforms``, ``max_records``,
+            ``max_records_per_file``, ``max_credits``, ``max_jobs_in_flight``, ``on_type_error``, ``cvid``,
+            ``page_size``, ``poll_interval``, ``max_poll_interval`` and the parameters only lists know, as
+            :class:`~airflow_provider_zohocrm.operators.records.ZohoGetRecordsOperator` describes them.
+        :return: the operator's result.
+        :raises ZohoValidationError: before any request, for what cannot be right.
+        :raises ZohoCreditLimitError: before a call that would cost more than ``max_credits``.
+        """
+        from airflow_provider_zohocrm.extraction.extract import Extraction
+        from airflow_provider_zohocrm.extraction.request import ExtractRequest
+
+        request = ExtractRequest.of(module, output_path, strategy=strategy, **options)
+        return Extraction(self, request).run_and_wait(timeout)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection by fetching a token and the organisation.
