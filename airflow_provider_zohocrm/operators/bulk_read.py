@@ -22,7 +22,13 @@ from airflow_provider_zohocrm.exceptions import (
 )
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.parameters import from_json, given, seconds, truth, whole_number
-from airflow_provider_zohocrm.storage import file_format, numbered_path, write_csv_export, write_raw_export
+from airflow_provider_zohocrm.storage import (
+    FileInfo,
+    file_format,
+    numbered_path,
+    write_csv_export,
+    write_raw_export,
+)
 from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
 if TYPE_CHECKING:
@@ -33,12 +39,9 @@ if TYPE_CHECKING:
 _DOWNLOADS = 3
 
 
-class ExportedFile(TypedDict):
+class ExportedFile(FileInfo):
     """One file of an export."""
 
-    path: str
-    records: int
-    bytes: int
     job_id: str
     page: int
 
@@ -311,7 +314,7 @@ class ZohoBulkReadOperator(BaseOperator):
                 if file_type == "ics":
                     info = write_raw_export(stream, path)
                 else:
-                    info = write_csv_export(stream, path, expected=_count(job))
+                    info = write_csv_export(stream, path, expected=_count(job))[0]
         return {**info, "job_id": job_id, "page": page}
 
 
