@@ -16,7 +16,7 @@ from airflow_provider_zohocrm.extraction.plan import Demands, candidates, choose
 from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
 from airflow_provider_zohocrm.extraction.schema import columns_of
 from airflow_provider_zohocrm.extraction.walks import CoqlWalk, Page, both_ends
-from airflow_provider_zohocrm.extraction.watermark import Watermark
+from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.storage import (
     RecordParts,
     file_format,
@@ -120,6 +120,7 @@ class Extraction:
             "descending": None,
             "bulk": None,
         }
+
     def run(self) -> ExtractResult | None:
         """Do what can be done without waiting for a bulk read job.
 
@@ -288,7 +289,7 @@ class Extraction:
             for page in self._pages():
                 # A portion ends where a file does, so that what is kept with a file is true of it.
                 for records in _portions(page.records, written, most):
-                    watermark.see(records)
+                    watermark.see(record.get(FIELD) for record in records)
                     state["watermark"] = watermark.newest
                     state["descending" if page.descending else "ascending"] = records[-1].get("id")
                     parts.write(records)
@@ -377,8 +378,8 @@ class Extraction:
         self._keep()
 
     def _write_export(self, stream: BinaryIO, first: int, expected: int | None) -> list[FileInfo]:
-        request = self._request
-        return write_csv_export(
+        request, watermark = self._request, Watermark(self.state["watermark"])
+        files = write_csv_export(
             stream,
             request.output_path,
             expected=expected,
@@ -386,7 +387,10 @@ class Extraction:
             on_type_error=request.on_type_error,
             max_records=request.max_records_per_file,
             first=first,
+            watch=(FIELD, watermark.see),
         )
+        self.state["watermark"] = watermark.newest
+        return files
 
     def _columns_of_export(self, header: list[str]) -> list[Column]:
         """Fix the columns by the first header: Zoho may export fewer fields than it lists, or others."""
@@ -433,7 +437,9 @@ class Extraction:
         write_manifest(
             manifest_path(request.output_path),
             {
-                **{key: result[key] for key in ("module", "strategy", "records", "bytes", "calls", "credits")},
+                **{
+                    key: result[key] for key in ("module", "strategy", "records", "bytes", "calls", "credits")
+                },
                 "files": files,
                 "query": request.described(),
                 "columns": state["columns"],

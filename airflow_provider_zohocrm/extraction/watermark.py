@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+
+FIELD = "Modified_Time"
 
 
 class Watermark:
-    """Finds the newest ``Modified_Time`` among records.
+    """Finds the newest ``Modified_Time``.
 
     :param newest: what was found before, ISO 8601.
     """
@@ -23,12 +26,11 @@ class Watermark:
         """The newest moment so far, ISO 8601 in UTC to the second, or None."""
         return self._newest.isoformat(timespec="seconds") if self._newest else None
 
-    def see(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Look at records."""
+    def see(self, texts: Iterable[str | None]) -> None:
+        """Look at values of ``Modified_Time``."""
         # Texts with one offset compare as they are, and a page has one or two offsets: few need to be parsed.
         last: dict[str, str] = {}
-        for record in records:
-            text = record.get("Modified_Time")
+        for text in texts:
             if text is not None and text > last.get(text[19:], ""):
                 last[text[19:]] = text
         for text in last.values():

@@ -11,7 +11,7 @@ from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.extraction.extract import Extraction
 from airflow_provider_zohocrm.extraction.request import ExtractRequest
-from airflow_provider_zohocrm.extraction.watermark import Watermark
+from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import given, name_list, seconds, truth, whole_number
@@ -325,7 +325,9 @@ class ZohoGetRecordsOperator(BaseOperator):
     def _listed(self, hook: ZohoCRMHook) -> Iterable[dict[str, Any]]:
         strategy = given(self.strategy) or "records"
         if strategy not in ("records", "auto") or given(self.subforms) is not None:
-            raise ZohoValidationError(f"strategy {strategy!r} and subforms need output_path: they write files")
+            raise ZohoValidationError(
+                f"strategy {strategy!r} and subforms need output_path: they write files"
+            )
         return hook.get_records(self.module, given(self.fields), **self._choice())
 
     def _one(self, hook: ZohoCRMHook) -> list[dict[str, Any]]:
@@ -345,7 +347,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         with open_record_writer(path, columns if needs_columns else None) as writer:
             writer.write(records)
         watermark = Watermark()
-        watermark.see(records)
+        watermark.see(record.get(FIELD) for record in records)
         self.log.info("Wrote %d records of %s to %s", len(records), self.module, path)
         return {
             **writer.info,

@@ -27,6 +27,7 @@ _ROWS = 500
 _RESULT = "the result of the bulk read job"
 _EVENT = b"BEGIN:VEVENT"
 
+Watch = tuple[str, Callable[[list[str | None]], None]]
 Schema = Callable[[list[str]], Sequence[Column]]
 
 
@@ -39,6 +40,7 @@ def write_csv_export(
     on_type_error: OnTypeError = "fail",
     max_records: int | None = None,
     first: int = 1,
+    watch: Watch | None = None,
 ) -> list[FileInfo]:
     """Write the CSV of a bulk read job to files, as a stream. They appear once all of it is read and counted.
 
@@ -55,6 +57,7 @@ def write_csv_export(
     :param on_type_error: as for :func:`open_record_writer`.
     :param max_records: most rows in a file; None for one file.
     :param first: number of the first file, from 1.
+    :param watch: name of a column, and what is shown its texts; not where the bytes are kept as they are.
     :return: the finished files, at least one, each with the number of rows after the header.
     :raises ZohoValidationError: when the format is not known, or a number is below 1.
     :raises ZohoBulkReadError: when the stream is not CSV, so that rows cannot be told apart, holds more or fewer rows
@@ -83,9 +86,9 @@ def write_csv_export(
                 return parts(lambda name: RecordWriter(name, names, on_type_error=policy))
 
             if format_.name == "parquet":
-                _csv_to_parquet(stream, columns or _texts, writers)
+                _csv_to_parquet(stream, columns or _texts, writers, watch)
             else:
-                _csv_to_records(stream, columns, writers)
+                _csv_to_records(stream, columns, writers, watch)
         for part in staged:
             part.finish()
         records = sum(part.records for part in staged)
@@ -178,7 +181,10 @@ def _texts(header: list[str]) -> list[Column]:
 
 
 def _csv_to_records(
-    stream: BinaryIO, schema: Schema | None, start: Callable[[Sequence[Column] | None], Parts[RecordWriter]]
+    stream: BinaryIO,
+    schema: Schema | None,
+    start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
+    watch: Watch | None,
 ) -> None:
     with csv_rows(stream, _RESULT, ZohoBulkReadError) as rows:
         columns = None if schema is None else schema(rows.header)
@@ -187,12 +193,17 @@ def _csv_to_records(
         parts.open()
         records = (dict(zip(names, [cell or None for cell in row], strict=True)) for row in rows)
         while chunk := list(islice(records, _ROWS)):
+            if watch is not None and watch[0] in names:
+                watch[1]([record[watch[0]] for record in chunk])
             for part, first, last in parts.slices(len(chunk)):
                 part.write(chunk[first:last])
 
 
 def _csv_to_parquet(
-    stream: BinaryIO, schema: Schema, start: Callable[[Sequence[Column] | None], Parts[RecordWriter]]
+    stream: BinaryIO,
+    schema: Schema,
+    start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
+    watch: Watch | None,
 ) -> None:
     head, blocks = _after_header(stream, _PARSED)
     with csv_rows(io.BytesIO(head), _RESULT, ZohoBulkReadError) as rows:
@@ -206,6 +217,8 @@ def _csv_to_parquet(
     parse = _Parser(header, head.count(b"\n"))
     for block in blocks:
         for texts, rows_ in parse(block):
+            if watch is not None and watch[0] in places:
+                watch[1](texts[places[watch[0]]].to_pylist())
             for part, first, last in parts.slices(rows_):
                 cut = [text.slice(first, last - first) for text in texts]
                 values = [cut[places[column.name]] if column.name in places else None for column in columns]

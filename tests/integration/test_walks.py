@@ -71,7 +71,10 @@ def test_more_fields_than_coql_takes_are_joined_by_id(simulated, limit):
     hook = ZohoCRMHook()
     names = [name for name in hook.list_fields("Leads") if name != "id"]
     wide = [*names, *(f"Owner.{part}" for part in ("first_name", "last_name", "email"))]
-    wide += [f"Partner.{name}" for name in ("Phone", "Website", "Industry", "Rating", "Account_Name", "Created_Time")]
+    wide += [
+        f"Partner.{name}"
+        for name in ("Phone", "Website", "Industry", "Rating", "Account_Name", "Created_Time")
+    ]
     rows = by_id(flat(CoqlWalk(hook, "Leads", wide, Window()).pages()))
     assert {key: {name: row[name] for name in ("id", *names)} for key, row in rows.items()} == truth(
         simulator, "Leads", names

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_no_bound_is_no_condition():
 def test_windows_that_touch_share_no_moment():
     start = datetime(2026, 1, 1, tzinfo=timezone.utc)
     edges = [start + timedelta(seconds=0.4 * n) for n in range(20)]
-    windows = [Window.of(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    windows = [Window.of(a, b) for a, b in pairwise(edges)]
     for second in range(7):
         moment = start + timedelta(seconds=second)
         assert sum(one.since <= moment < one.before for one in windows) == 1, moment
