@@ -163,7 +163,8 @@ class Extraction:
         lost = [file["path"] for file in self.state["files"] if not exists(file["path"])]
         if lost:
             log.warning("Starting from the beginning, as %s is gone", lost[0])
-            self.state.update(files=[], ascending=None, descending=None, watermark=None)
+            self.state["files"] = []
+            self.state["ascending"] = self.state["descending"] = self.state["watermark"] = None
         else:
             log.info("Going on after %d files of an earlier try", len(self.state["files"]))
 
@@ -431,11 +432,13 @@ class Extraction:
             "max_modified_time": state["watermark"],
             "strategy": state["strategy"],
             "files": [{key: file[key] for key in ("path", "records", "bytes")} for file in files],
+            "subforms": {},
+            "manifest": manifest_path(request.output_path),
             "calls": state["calls"],
             "credits": state["credits"],
         }
         write_manifest(
-            manifest_path(request.output_path),
+            result["manifest"],
             {
                 **{
                     key: result[key] for key in ("module", "strategy", "records", "bytes", "calls", "credits")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow_provider_zohocrm.client.records import Moment
+    from airflow_provider_zohocrm.storage.values import OnTypeError
 
 # Parameters of get_records that neither COQL nor bulk read has.
 LISTS_ONLY = ("ids", "sort_by", "sort_order", "converted", "approved", "territory_id", "include_child")
@@ -38,7 +39,7 @@ class ExtractRequest:
     max_records_per_file: int | None = None
     max_credits: int | None = None
     max_jobs_in_flight: int = 1
-    on_type_error: str = "fail"
+    on_type_error: OnTypeError = "fail"
     poll_interval: float = FIRST_POLL
     max_poll_interval: float = LONGEST_POLL
 
@@ -59,7 +60,7 @@ class ExtractRequest:
         max_records_per_file: int | None = None,
         max_credits: int | None = None,
         max_jobs_in_flight: int = 1,
-        on_type_error: str = "fail",
+        on_type_error: OnTypeError = "fail",
         poll_interval: float = FIRST_POLL,
         max_poll_interval: float = LONGEST_POLL,
         **options: Any,

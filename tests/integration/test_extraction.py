@@ -174,7 +174,7 @@ def test_the_choice_is_told_with_what_each_way_would_cost(simulated, tmp_path, c
     assert "3,000 records of Leads by coql" in line
     assert "records 15 calls, 15 credits" in line
     assert "bulk 5 calls, 54 credits" in line
-    assert result["credits"] == simulator.counters["credits_used"]
+    assert result["credits"] == simulator.counters["credits"]
     assert result["calls"] == len(asked(simulator, "/crm/"))
 
 
@@ -249,10 +249,10 @@ def test_max_credits_chooses_and_stops(simulated, tmp_path):
     simulator = simulated({"Leads": 30_000})
     with pytest.raises(ZohoCreditLimitError, match="Nothing was read"):
         extract(tmp_path / "leads.jsonl", fields=FIELDS, max_credits=40)
-    assert simulator.counters["credits_used"] <= 2
+    assert simulator.counters["credits"] <= 2
     with pytest.raises(ZohoCreditLimitError, match="max_credits is 10"):
         extract(tmp_path / "leads.jsonl", fields=FIELDS, strategy="records", max_credits=10)
-    assert simulator.counters["credits_used"] <= 2 + 10
+    assert simulator.counters["credits"] <= 2 + 10
     assert not list(tmp_path.iterdir())
     hook = ZohoCRMHook()
     with pytest.raises(ZohoCreditLimitError):
