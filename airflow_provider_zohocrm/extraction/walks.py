@@ -41,15 +41,23 @@ class CoqlWalk:
     :param module: API name.
     :param fields: API names of the fields; more than Zoho takes at once are read in groups and joined by id.
     :param window: which records.
+    :param page_size: rows per query; the version's most if absent.
     """
 
-    def __init__(self, api: RecordsApi, module: str, fields: Sequence[str], window: Window) -> None:
+    def __init__(
+        self,
+        api: RecordsApi,
+        module: str,
+        fields: Sequence[str],
+        window: Window,
+        page_size: int | None = None,
+    ) -> None:
         self._api = api
         self._module = module_name(module)
         self._fields = [name for name in field_names(list(fields)) or () if name != "id"]
         self._window = window
         self._limit = _MOST_FIELDS
-        self._size = api.version.coql_page
+        self._size = page_size or api.version.coql_page
 
     def pages(self, *, descending: bool = False, after: str | None = None) -> Iterator[list[Record]]:
         """Walk from one end.

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.modules import Module, Row
     from airflow_provider_zohocrm.simulator.state import State
 
-MAX_IN = 100
 MAX_ORDER = 10
 MAX_GROUP = 4
 MAX_AGGREGATES = 5
@@ -311,8 +310,9 @@ class Parser:
             self._expect("(")
             values = list(self._listed(self._value))
             self._expect(")")
-            if len(values) > MAX_IN:
-                raise ApiError(400, "LIMIT_EXCEEDED", "in values limit exceeded", {"limit": MAX_IN})
+            most = self.state.options.coql_in_values
+            if len(values) > most:
+                raise ApiError(400, "LIMIT_EXCEEDED", "in values limit exceeded", {"limit": most})
             return f"{prefix}in", values
         if self._accept("between"):
             low = self._value()

@@ -55,6 +55,7 @@ class Options:
     search_criteria_limit: int = _option(10, "criteria in one search (10 or 15, conflict)")
     # COQL
     coql_fields: int = _option(50, "columns that one COQL select may name (50 or 500, conflict)")
+    coql_in_values: int = _option(100, "values of one `in` in COQL (100 from v7 on, 50 before)")
     subform_modules: bool = _option(True, "the rows of a subform can be read as a module of their own")
     # Writing
     write_limit: int = _option(100, "records in one write call")

@@ -278,6 +278,10 @@ _METADATA: tuple[Correction, ...] = (
         "modules.json#/components/schemas/modules", "Zoho's SDK has this key, the file does not",
         global_search_supported={"type": "boolean"},
     ),
+    member(
+        "modules.json#/components/schemas/modules/properties/generated_type", "subform",
+        reason="the modules of subforms; Zoho's posts on subforms look for it, and copies of answers have it",
+    ),
     nullable("modules.json#/components/schemas/modules", "modified_by", reason="nobody has changed a standard module"),
     optional(
         "modules.json#/components/schemas/modules",

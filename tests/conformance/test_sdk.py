@@ -119,7 +119,8 @@ def test_modules(simulator: Simulator, sdk: SDK) -> None:
     answer = sdk.call("modules")
     assert (answer["status"], answer["kind"]) == (200, "ResponseWrapper")
     parsed = {one["api_name"]: one for one in answer["content"]["modules"]}
-    assert set(parsed) == set(simulator.state.store.modules)
+    store = simulator.state.store
+    assert set(parsed) == {*store.modules, *store.subforms}
     for sent in raw(simulator, "/crm/v8/settings/modules")["modules"]:
         assert same(parsed[sent["api_name"]], known(sent), sent["api_name"]) == []
 

@@ -41,6 +41,9 @@ READINGS = {
     "empty_result": ["header", "blank"],
     "result_content_type": ["application/zip", "application/x-download"],
     "utc_offset": ["+05:30", "-08:00"],
+    "coql_fields": [50, 500],
+    "coql_in_values": [100, 50],
+    "subform_modules": [True, False],
 }
 # Switches that are limits, faults or sizes, not readings; those below them have a test of their own, here or elsewhere.
 NOT_READINGS = {
