@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm.client.metadata import listed
@@ -12,18 +11,13 @@ from airflow_provider_zohocrm.client.versions import PAGE_SIZE, RECORDS_PER_BULK
 from airflow_provider_zohocrm.client.writing import batches
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
 from airflow_provider_zohocrm.extraction.bulk import BulkExport
+from airflow_provider_zohocrm.extraction.manifest import now, write_run
 from airflow_provider_zohocrm.extraction.plan import Demands, candidates, choose, from_both_ends
 from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
 from airflow_provider_zohocrm.extraction.schema import columns_of
 from airflow_provider_zohocrm.extraction.walks import CoqlWalk, Page, both_ends
 from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
-from airflow_provider_zohocrm.storage import (
-    RecordParts,
-    file_format,
-    manifest_path,
-    write_csv_export,
-    write_manifest,
-)
+from airflow_provider_zohocrm.storage import RecordParts, file_format, write_csv_export
 from airflow_provider_zohocrm.storage.columns import Column
 
 if TYPE_CHECKING:
@@ -111,7 +105,7 @@ class Extraction:
             "fields": None,
             "columns": None,
             "count": None,
-            "started_at": _now(),
+            "started_at": now(),
             "calls": 0,
             "credits": 0,
             "files": [],
@@ -433,25 +427,19 @@ class Extraction:
             "strategy": state["strategy"],
             "files": [{key: file[key] for key in ("path", "records", "bytes")} for file in files],
             "subforms": {},
-            "manifest": manifest_path(request.output_path),
+            "manifest": "",
             "calls": state["calls"],
             "credits": state["credits"],
         }
-        write_manifest(
-            result["manifest"],
-            {
-                **{
-                    key: result[key] for key in ("module", "strategy", "records", "bytes", "calls", "credits")
-                },
-                "files": files,
-                "query": request.described(),
-                "columns": state["columns"],
-                "job_ids": list(dict.fromkeys(file["job_id"] for file in files if "job_id" in file)),
-                "watermark": state["watermark"],
-                "api_version": self._api.version.name,
-                "started_at": state["started_at"],
-                "finished_at": _now(),
-            },
+        result["manifest"] = write_run(
+            request.output_path,
+            files,
+            query=request.described(),
+            columns=state["columns"],
+            watermark=state["watermark"],
+            api_version=self._api.version.name,
+            started_at=state["started_at"],
+            **{key: result[key] for key in ("module", "strategy", "calls", "credits")},
         )
         log.info(
             "Wrote %d records of %s to %d files for %d API credits",
@@ -481,7 +469,3 @@ def _first(pages: Iterator[list[Record]], most: int | None) -> Iterator[list[Rec
         if most is not None:
             most -= len(page)
         yield page
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

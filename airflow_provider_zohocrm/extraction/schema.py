@@ -47,6 +47,18 @@ def columns_of(fields: Iterable[Mapping[str, Any]], names: Iterable[str]) -> lis
     return [_column(name, known.get(name)) for name in names]
 
 
+def columns_of_header(header: Iterable[str], known: Iterable[Column]) -> list[Column]:
+    """Type the columns of a bulk read result by its header, which names the id in either case (§4.5).
+
+    :param header: names in the file.
+    :param known: typed columns; a name that is not among them is text.
+    :return: the columns, in the order of the header.
+    """
+    typed = {column.name: column for column in known}
+    names = ("id" if name.lower() == "id" else name for name in header)
+    return [typed.get(name) or Column(name) for name in dict.fromkeys(names)]
+
+
 def _column(name: str, field: Mapping[str, Any] | None) -> Column:
     if name == "id":
         return Column(name)
