@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm.client.metadata import listed
@@ -17,7 +18,20 @@ from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
 from airflow_provider_zohocrm.extraction.schema import columns_of
 from airflow_provider_zohocrm.extraction.walks import CoqlWalk, Page, both_ends
 from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
-from airflow_provider_zohocrm.storage import RecordParts, file_format, write_csv_export
+from airflow_provider_zohocrm.extraction.subforms import (
+    SubformField,
+    subform_columns,
+    subform_fields,
+    subform_rows,
+)
+from airflow_provider_zohocrm.storage import (
+    RecordParts,
+    file_format,
+    named_path,
+    open_record_writer,
+    read_records,
+    write_csv_export,
+)
 from airflow_provider_zohocrm.storage.columns import Column
 
 if TYPE_CHECKING:
@@ -46,6 +60,7 @@ class State(TypedDict):
     calls: int
     credits: int
     files: list[FileInfo]
+    subforms: list[list[str]]
     watermark: str | None
     ascending: str | None
     descending: str | None
@@ -109,6 +124,7 @@ class Extraction:
             "calls": 0,
             "credits": 0,
             "files": [],
+            "subforms": [],
             "watermark": None,
             "ascending": None,
             "descending": None,
@@ -188,14 +204,20 @@ class Extraction:
         kind = file_format(request.output_path).name
         plain = request.strategy == "records" and kind != "parquet"
         fields = None if request.fields is None else list(request.fields)
-        if not plain or (fields is None and (kind != "jsonl" or version.fields_required)):
+        if not plain or request.subforms or (fields is None and (kind != "jsonl" or version.fields_required)):
             self._fields_of = self._api.get_fields(request.module)
+            self._fix_subforms(self._fields_of)
             if fields is None:
                 fields = listed(self._fields_of)
         self.state["fields"] = fields
         if not plain and fields is not None:
             typed = columns_of(self._fields_of or (), dict.fromkeys(["id", *fields]))
             self.state["columns"] = [list(column) for column in typed]
+
+    def _fix_subforms(self, fields: list[dict[str, Any]]) -> None:
+        wanted = self._request.subforms
+        subforms = subform_fields(fields, wanted) if wanted else []
+        self.state["subforms"] = [list(subform) for subform in subforms]
 
     def _chosen(self) -> str:
         request = self._request
@@ -401,6 +423,36 @@ class Extraction:
             log.warning("Bulk read does not export %s of %s", ", ".join(missing), self._request.module)
         return columns
 
+    # --- subforms ----------------------------------------------------------------------------------------------
+
+    def _write_subforms(self, files: list[FileInfo]) -> dict[str, FileInfo]:
+        """Write the rows of each subform to a file of its own, of the records that were written."""
+        request, api = self._request, self._api
+        subforms = [SubformField(*each) for each in self.state["subforms"]]
+        if not subforms:
+            return {}
+        columns = {subform.name: subform_columns(api, subform) for subform in subforms}
+        some = request.window or request.cvid is not None or request.options or request.max_records
+        parents = (record["id"] for file in files for record in read_records(file["path"])) if some else None
+        written: dict[str, FileInfo] = {}
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(
+                    open_record_writer(
+                        named_path(request.output_path, name),
+                        columns[name],
+                        on_type_error=request.on_type_error,
+                    )
+                )
+                for name in columns
+            }
+            for name, rows in subform_rows(api, request.module, subforms, columns, parent_ids=parents):
+                writers[name].write(rows)
+        for name, writer in writers.items():
+            written[name] = writer.info
+            log.info("Wrote %d rows of %s to %s", writer.records, name, writer.info["path"])
+        return written
+
     # --- the end -----------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
@@ -416,6 +468,7 @@ class Extraction:
     def _finished(self) -> ExtractResult:
         request, state = self._request, self.state
         files: list[Any] = list(self.bulk.files if state["strategy"] == "bulk" else state["files"])
+        subforms = self._write_subforms(files)
         self._count_usage()
         result: ExtractResult = {
             "path": files[0]["path"] if files else request.output_path,
@@ -425,8 +478,8 @@ class Extraction:
             "fields": state["fields"],
             "max_modified_time": state["watermark"],
             "strategy": state["strategy"],
-            "files": [{key: file[key] for key in ("path", "records", "bytes")} for file in files],
-            "subforms": {},
+            "files": [_told(file) for file in files],
+            "subforms": {name: _told(file) for name, file in subforms.items()},
             "manifest": "",
             "calls": state["calls"],
             "credits": state["credits"],
@@ -434,6 +487,7 @@ class Extraction:
         result["manifest"] = write_run(
             request.output_path,
             files,
+            subforms=subforms,
             query=request.described(),
             columns=state["columns"],
             watermark=state["watermark"],
@@ -469,3 +523,8 @@ def _first(pages: Iterator[list[Record]], most: int | None) -> Iterator[list[Rec
         if most is not None:
             most -= len(page)
         yield page
+
+
+def _told(file: FileInfo) -> dict[str, Any]:
+    """Describe a file in an XCom; the manifest tells more."""
+    return {"path": file["path"], "records": file["records"], "bytes": file["bytes"]}

@@ -349,8 +349,11 @@ class ZohoGetRecordsOperator(BaseOperator):
         watermark = Watermark()
         watermark.see(record.get(FIELD) for record in records)
         self.log.info("Wrote %d records of %s to %s", len(records), self.module, path)
+        info = writer.info
         return {
-            **writer.info,
+            "path": path,
+            "records": info["records"],
+            "bytes": info["bytes"],
             "module": self.module,
             "fields": fields,
             "max_modified_time": watermark.newest,

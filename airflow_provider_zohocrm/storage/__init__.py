@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from airflow_provider_zohocrm.storage.columns import Column
 from airflow_provider_zohocrm.storage.exports import write_csv_export, write_raw_export
-from airflow_provider_zohocrm.storage.formats import FileFormat, file_format, numbered_path
+from airflow_provider_zohocrm.storage.formats import FileFormat, file_format, named_path, numbered_path
 from airflow_provider_zohocrm.storage.locations import file_exists
 from airflow_provider_zohocrm.storage.manifest import manifest_path, write_manifest
 from airflow_provider_zohocrm.storage.parts import RecordParts
@@ -24,6 +24,7 @@ __all__ = [
     "file_exists",
     "file_format",
     "manifest_path",
+    "named_path",
     "numbered_path",
     "open_record_writer",
     "read_records",

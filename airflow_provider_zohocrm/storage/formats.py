@@ -71,6 +71,18 @@ def numbered_path(path: str, number: int) -> str:
     return f"{path[:cut]}-{number:04d}{path[cut:]}"
 
 
+def named_path(path: str, name: str) -> str:
+    """Name a file that belongs to another one.
+
+    :param path: the other path; its suffix must be a known one.
+    :param name: what the file holds.
+    :return: the path with the name before the suffix: ``leads_Positions.csv.gz``.
+    :raises ZohoValidationError: when the suffix is not known.
+    """
+    cut = len(path) - len(file_suffix(path))
+    return f"{path[:cut]}_{name}{path[cut:]}"
+
+
 def file_suffix(path: str) -> str:
     """Tell the end of a file name that stands for its format.
 

@@ -30,7 +30,7 @@ TYPED = [
     Column("Modified_Time", "datetime"),
     Column("Product_Name"),
     Column("Quantity", "integer"),
-    Column("Price", "decimal", 2),
+    Column("Price", "decimal", 18),
     Column("Due_On", "date"),
 ]
 WHOLE = [Column("id"), Column("Parent_Id", "lookup"), Column("Row", "json")]

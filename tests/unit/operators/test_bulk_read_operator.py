@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from support.running import TaskDeferred, context, render, run_to_end
-from support.zoho import job, job_added, refusal, zipped
+from support.zoho import fields, job, job_added, refusal, zipped
 
 from airflow_provider_zohocrm.exceptions import (
     ZohoBulkReadError,
@@ -89,9 +89,7 @@ def test_a_job_is_submitted_awaited_downloaded_and_unpacked(zoho, options, defer
     assert result["module"] == "Leads"
     (file,) = result["files"]
     assert file["bytes"] > 0
-    assert len(file["sha256"]) == 64
-    plain = {**file, "bytes": 0, "sha256": ""}
-    assert plain == {"path": path, "records": 2, "bytes": 0, "sha256": "", "job_id": "71", "page": 1}
+    assert {**file, "bytes": 0} == {"path": path, "records": 2, "bytes": 0, "job_id": "71", "page": 1}
     assert len(deferrals) == deferrable
 
 
@@ -327,12 +325,16 @@ def test_texts_that_templates_render_are_understood(zoho, options):
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
 def test_the_suffix_decides_the_format(zoho, options, tmp_path, suffix):
+    zoho.on("GET", "/crm/v8/settings/fields", fields("Last_Name"))
     zoho.on("POST", READ, job_added("71"))
     script_job(zoho, "71")
     path = str(tmp_path / f"x.{suffix}")
     result, _ = run(options, output_path=path)
     assert result["records"] == 2
-    assert [(row["Id"], row["Last_Name"]) for row in read_records(path)] == [tuple(row) for row in ROWS]
+    # The bytes of a CSV stay as they are; in other formats the id has one name.
+    id_ = "Id" if "csv" in suffix else "id"
+    assert [(row[id_], row["Last_Name"]) for row in read_records(path)] == [tuple(row) for row in ROWS]
+    assert ("GET /crm/v8/settings/fields" in zoho.asked) is ("csv" not in suffix)
 
 
 def test_ics_is_passed_through(zoho, options, tmp_path):

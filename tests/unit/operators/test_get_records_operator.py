@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -19,6 +18,7 @@ LEADS = [
     {"id": "4150868000000376010", "Last_Name": None, "Modified_Time": "2026-01-04T18:30:00-05:00"},
 ]
 FIELDS = ["Last_Name", "Modified_Time"]
+DESCRIBED = fields("Last_Name", Modified_Time=("datetime", "string"))
 
 
 def run(**options):
@@ -43,10 +43,15 @@ def test_jsonl_holds_the_records_as_they_are(leads, tmp_path):
         "path": str(path),
         "records": 3,
         "bytes": path.stat().st_size,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "module": "Leads",
         "fields": FIELDS,
         "max_modified_time": "2026-01-04T23:30:00+00:00",
+        "strategy": "records",
+        "files": [{"path": str(path), "records": 3, "bytes": path.stat().st_size}],
+        "subforms": {},
+        "manifest": str(tmp_path / "deep" / "leads_manifest.json"),
+        "calls": 2,
+        "credits": 2,
     }
 
 
@@ -72,10 +77,14 @@ def test_parquet_has_the_id_and_the_fields(leads, tmp_path):
     import pyarrow.parquet
 
     path = tmp_path / "leads.parquet"
+    leads.on("GET", "/crm/v8/settings/fields", DESCRIBED)
     run(fields=FIELDS, output_path=str(path))
     table = pyarrow.parquet.read_table(path)
     assert table.column_names == ["id", *FIELDS]
-    assert table.to_pylist() == LEADS
+    assert table.to_pylist() == [
+        {**lead, "Modified_Time": datetime.fromisoformat(lead["Modified_Time"])} for lead in LEADS
+    ]
+    assert str(table.schema.field("Modified_Time").type) == "timestamp[us, tz=UTC]"
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
@@ -121,6 +130,7 @@ def test_nothing_found_is_an_empty_file(zoho, tmp_path, status, suffix):
     from airflow_provider_zohocrm.storage import read_records
 
     path = tmp_path / f"x.{suffix}"
+    zoho.on("GET", "/crm/v8/settings/fields", DESCRIBED)
     zoho.on("GET", "/crm/v8/Leads", {"status_code": status, "text": ""})
     result = run(fields=FIELDS, output_path=str(path), modified_since="2026-01-01T00:00:00Z")
     assert result["records"] == 0
