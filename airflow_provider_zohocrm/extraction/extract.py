@@ -16,14 +16,14 @@ from airflow_provider_zohocrm.extraction.manifest import now, write_run
 from airflow_provider_zohocrm.extraction.plan import Demands, candidates, choose, from_both_ends
 from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
 from airflow_provider_zohocrm.extraction.schema import columns_of
-from airflow_provider_zohocrm.extraction.walks import CoqlWalk, Page, both_ends
-from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.extraction.subforms import (
     SubformField,
     subform_columns,
     subform_fields,
     subform_rows,
 )
+from airflow_provider_zohocrm.extraction.walks import CoqlWalk, Page, both_ends
+from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.storage import (
     RecordParts,
     file_format,

@@ -425,7 +425,7 @@ def test_of_a_window_come_the_rows_of_its_records_only(simulated, tmp_path, stra
 
 def test_a_subform_that_is_none_is_told_with_those_there_are(simulated, tmp_path):
     simulator = simulated({"Leads": 3})
-    with pytest.raises(ZohoValidationError, match="Items.*Positions"):
+    with pytest.raises(ZohoValidationError, match=r"Items.*Positions"):
         extract(tmp_path / "leads.jsonl", subforms=["Items"])
     assert asked(simulator, "Leads$") == []
     assert not list(tmp_path.iterdir())
