@@ -39,6 +39,7 @@ __all__ = [
     "object_storage_path",
     "read_variable",
     "sync_to_async",
+    "task_state_store",
     "write_variable",
 ]
 
@@ -75,6 +76,11 @@ def object_storage_path(uri: str) -> ObjectStoragePath:
     home = "airflow.sdk" if Connection.__module__.startswith("airflow.sdk") else "airflow.io.path"
     path: ObjectStoragePath = import_module(home).ObjectStoragePath(uri)
     return path
+
+
+def task_state_store(context: Context) -> Any:
+    """Return what keeps JSON values of a task instance over its tries (``get, set, delete``), or None before 3.3."""
+    return context.get("task_state_store")
 
 
 def read_variable(key: str) -> str | None:

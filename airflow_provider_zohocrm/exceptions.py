@@ -126,3 +126,7 @@ class ZohoRejectedRecordsError(ZohoCRMError):
 
 class ZohoStorageError(ZohoCRMError):
     """Raised when a file cannot be read or written as asked."""
+
+
+class ZohoTypeError(ZohoStorageError):
+    """Raised when a value does not fit the declared type of its column."""

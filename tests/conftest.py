@@ -42,6 +42,15 @@ def no_token_of_another_test() -> Iterator[None]:
     PROCESS_TOKENS._tokens.clear()
 
 
+@pytest.fixture(autouse=True)
+def no_download_of_another_test() -> Iterator[None]:
+    from airflow_provider_zohocrm.client import bulk_read
+
+    bulk_read._windows.clear()
+    yield
+    bulk_read._windows.clear()
+
+
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the connection ``zohocrm_default``; called once with the defaults, and by tests to change fields."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import tenacity
 
@@ -64,11 +67,12 @@ class AsyncTransport:
     async def __aenter__(self) -> AsyncTransport:
         # The first import takes longer than a triggerer's event loop may be blocked.
         aiohttp = await asyncio.to_thread(import_module, "aiohttp")
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
-            trust_env=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                trust_env=True,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -150,3 +154,40 @@ class AsyncTransport:
                 "Check that the triggerer can reach the API and accounts hosts of the connection's data centre.",
                 sent=not isinstance(error, aiohttp.ClientConnectorError),
             ) from error
+
+
+@dataclass
+class _Shared:
+    transport: AsyncTransport
+    users: int = 0
+
+
+# A session belongs to the event loop that it was made on.
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_transport(
+    key: Hashable, make: Callable[[], AsyncTransport]
+) -> AsyncIterator[AsyncTransport]:
+    """Use one transport, with one session and one token, together with all that give the same key on this event loop.
+
+    It is closed when its last user leaves, in whatever way.
+
+    :param key: what makes two transports alike; it must hold the credentials.
+    :param make: makes the transport if there is none.
+    """
+    transports = _shared.setdefault(asyncio.get_running_loop(), {})
+    shared = transports.get(key)
+    if shared is None:
+        shared = transports[key] = _Shared(make())
+    shared.users += 1
+    try:
+        # Entered by each: the first may be cancelled before it has opened the session.
+        yield await shared.transport.__aenter__()
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            # Before anything is awaited: who comes now makes another one.
+            del transports[key]
+            await shared.transport.__aexit__()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm.client.calls import Call
     from airflow_provider_zohocrm.client.transport import Transport
+    from airflow_provider_zohocrm.client.usage import Usage
     from airflow_provider_zohocrm.client.versions import ApiVersion
 
 
@@ -25,6 +26,11 @@ class ApiBase(ABC):
     def version(self) -> ApiVersion:
         """The API version in use."""
         return self.transport.credentials.version
+
+    @property
+    def usage(self) -> Usage:
+        """What has been asked of Zoho so far: calls and API credits."""
+        return self.transport.usage
 
     def path(self, *parts: str) -> str:
         """Build a path of the version in use, e.g. ``/crm/v8/Leads``."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -23,12 +26,17 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm.client.versions import ApiVersion
 
+log = logging.getLogger(__name__)
+
 Job = dict[str, Any]
 
 FILE_TYPES = ("csv", "ics")
 MAX_FIELDS = 200
 # More than 10 downloads in a minute block all of them until the minute is over (reference sheet §4.4).
+MAX_DOWNLOADS = 10
 _DOWNLOAD_PAUSE = 60.0
+# What one download may take longer on its way to Zoho than another.
+_LEEWAY = 1.0
 
 
 def bulk_read_path(version: ApiVersion, *parts: str) -> str:
@@ -87,8 +95,55 @@ def job_result(job: Job) -> dict[str, Any]:
     return result
 
 
+class DownloadWindow:
+    """Lets 10 downloads begin in any minute, and has the next one wait. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._begun: list[float] = []
+        self._lock = threading.Lock()
+
+    def recent(self) -> list[float]:
+        """Return the Unix times of the downloads of the last minute, oldest first."""
+        with self._lock:
+            return self._recent(time.time())
+
+    def remember(self, begun: Iterable[float]) -> None:
+        """Note downloads that began before, perhaps in another process.
+
+        :param begun: Unix times.
+        """
+        with self._lock:
+            self._begun = sorted({*self._begun, *begun})
+
+    def enter(self) -> None:
+        """Wait until a download may begin, and note it."""
+        while True:
+            with self._lock:
+                now = time.time()
+                recent = self._begun = self._recent(now)
+                if len(recent) < MAX_DOWNLOADS:
+                    recent.append(now)
+                    return
+                pause = recent[-MAX_DOWNLOADS] + _DOWNLOAD_PAUSE + _LEEWAY - now
+            log.info("Waiting %.0f s: Zoho allows %d downloads in a minute", pause, MAX_DOWNLOADS)
+            time.sleep(pause)
+
+    def _recent(self, now: float) -> list[float]:
+        # A time in the future is that of a host whose clock is ahead: it cannot be waited out.
+        return [begun for begun in self._begun if now - _DOWNLOAD_PAUSE - _LEEWAY < begun <= now]
+
+
+_windows: dict[str, DownloadWindow] = {}
+"""The windows of this process, by the key of the credentials."""
+
+
 class BulkReadApi(ApiBase):
     """Operations of bulk read (reference sheet §4)."""
+
+    @property
+    def downloads(self) -> DownloadWindow:
+        """The window through which all downloads of this process with the same credentials go."""
+        return _windows.setdefault(self.transport.credentials.token_key, DownloadWindow())
 
     def create_bulk_read_job(
         self,
@@ -147,12 +202,15 @@ class BulkReadApi(ApiBase):
     def download_bulk_read_result(self, job: str | int | Job, target: str | Path | BinaryIO) -> int:
         """Download the zip of a completed job as a stream; it starts again if it breaks off.
 
+        The eleventh download within a minute in this process waits until it may begin.
+
         :param job: the job's id, or the job from :meth:`get_bulk_read_job`.
         :param target: a local path, or a seekable binary file.
         :return: number of bytes.
         :raises ZohoNotFoundError: if there is no result, or no more; results live for a day.
         """
         call = Call("GET", self._result_path(job), pause=_DOWNLOAD_PAUSE)
+        self.downloads.enter()
         if not isinstance(target, (str, Path)):
             return self.transport.download(call, target)
         with Path(target).open("w+b") as file:

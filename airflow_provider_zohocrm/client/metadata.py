@@ -52,11 +52,7 @@ class MetadataApi(ApiBase):
         :param module: API name, e.g. ``Leads``.
         :return: API names in Zoho's order.
         """
-        return [
-            field["api_name"]
-            for field in self.get_fields(module)
-            if field.get("data_type") not in _NOT_IN_LISTS
-        ]
+        return listed(self.get_fields(module))
 
     def all_fields(self, module: str) -> list[str]:
         """Name every field that a single record can hold, subforms among them.
@@ -73,3 +69,8 @@ class MetadataApi(ApiBase):
         if not isinstance(found, list):
             raise ZohoResponseError(f"{call}: the answer holds no list of {what}")
         return found
+
+
+def listed(fields: list[dict[str, Any]]) -> list[str]:
+    """Name the fields that a list of records can hold, out of all of a module's."""
+    return [field["api_name"] for field in fields if field.get("data_type") not in _NOT_IN_LISTS]

@@ -31,8 +31,8 @@ _BY_JSON_TYPE: dict[str, Kind] = {
     "jsonarray": "json",
     "jsonobject": "json",
 }
-# Where a decimal field does not tell its digits; Zoho's number fields take up to nine.
-_DIGITS = 9
+# The decimal places of a field are how many it shows; its values, above all of formulas, can have as many as a double.
+_DIGITS = 18
 
 
 def columns_of(fields: Iterable[Mapping[str, Any]], names: Iterable[str]) -> list[Column]:
@@ -45,6 +45,18 @@ def columns_of(fields: Iterable[Mapping[str, Any]], names: Iterable[str]) -> lis
     """
     known = {field["api_name"]: field for field in fields}
     return [_column(name, known.get(name)) for name in names]
+
+
+def columns_of_header(header: Iterable[str], known: Iterable[Column]) -> list[Column]:
+    """Type the columns of a bulk read result by its header, which names the id in either case (§4.5).
+
+    :param header: names in the file.
+    :param known: typed columns; a name that is not among them is text.
+    :return: the columns, in the order of the header.
+    """
+    typed = {column.name: column for column in known}
+    names = ("id" if name.lower() == "id" else name for name in header)
+    return [typed.get(name) or Column(name) for name in dict.fromkeys(names)]
 
 
 def _column(name: str, field: Mapping[str, Any] | None) -> Column:
@@ -60,7 +72,4 @@ def _column(name: str, field: Mapping[str, Any] | None) -> Column:
         kind = _BY_DATA_TYPE[data_type]
     elif json_type in _BY_JSON_TYPE:
         kind = _BY_JSON_TYPE[json_type]
-    if kind != "decimal":
-        return Column(name, kind)
-    digits = field.get("decimal_place")
-    return Column(name, kind, _DIGITS if digits is None else int(digits))
+    return Column(name, kind, _DIGITS if kind == "decimal" else 0)

@@ -134,15 +134,23 @@ def _field_limit(error: ZohoAPIError) -> int | None:
     return int(told) if told.isdigit() and int(told) > 2 else FIELDS_PER_CALL
 
 
-def both_ends(ascending: Iterator[list[Record]], descending: Iterator[list[Record]]) -> Iterator[Page]:
+def both_ends(
+    ascending: Iterator[list[Record]],
+    descending: Iterator[list[Record]],
+    *,
+    after: str | None = None,
+    before: str | None = None,
+) -> Iterator[Page]:
     """Walk from both ends at once, in a thread each, until the two meet.
 
     :param ascending: pages in the order of their ids.
     :param descending: pages in the opposite order.
+    :param after: id up to which all is read already.
+    :param before: id from which on all is read already.
     :return: pages of both, each record once.
     :raises ZohoResponseError: if Zoho did not keep the order, so that where they meet cannot be told.
     """
-    low, high = -1, 1 << 70
+    low, high = int(after or -1), int(before or 1 << 70)
     up, down = read_ahead(ascending), read_ahead(descending)
     with closing(up), closing(down):
         while True:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow_provider_zohocrm import connection_form
 from airflow_provider_zohocrm._compat import (
@@ -32,8 +36,11 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.client.session import Timeout
     from airflow_provider_zohocrm.client.tokens import TokenStore
+    from airflow_provider_zohocrm.extraction.extract import ExtractResult
 
 DEFAULT_RETRIES = RetryPolicy().retries
+# Hooks that are entered within so many seconds share what was fetched of a connection.
+_CONNECTION_LIFE = 30.0
 
 
 class ZohoCRMHook(BaseHook, ZohoCRMApi):
@@ -112,6 +119,37 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         """
         return self.transport.session
 
+    def extract(
+        self,
+        module: str,
+        output_path: str,
+        *,
+        strategy: str = "auto",
+        timeout: float = 6 * 60 * 60,
+        **options: Any,
+    ) -> ExtractResult:
+        """Read a module into files by the cheapest way; what ``ZohoGetRecordsOperator`` does, for functions.
+
+        It waits for bulk read jobs where it is called, and holds the worker meanwhile.
+
+        :param module: API name, e.g. ``Leads``.
+        :param output_path: local path or object storage URI; the suffix tells the format.
+        :param strategy: ``auto``, ``records``, ``coql`` or ``bulk``.
+        :param timeout: seconds that one bulk read job may take.
+        :param options: ``fields``, ``modified_since``, ``modified_before``, ``subforms``, ``max_records``,
+            ``max_records_per_file``, ``max_credits``, ``max_jobs_in_flight``, ``on_type_error``, ``cvid``,
+            ``page_size``, ``poll_interval``, ``max_poll_interval`` and the parameters only lists know, as
+            :class:`~airflow_provider_zohocrm.operators.records.ZohoGetRecordsOperator` describes them.
+        :return: the operator's result.
+        :raises ZohoValidationError: before any request, for what cannot be right.
+        :raises ZohoCreditLimitError: before a call that would cost more than ``max_credits``.
+        """
+        from airflow_provider_zohocrm.extraction.extract import Extraction
+        from airflow_provider_zohocrm.extraction.request import ExtractRequest
+
+        request = ExtractRequest.of(module, output_path, strategy=strategy, **options)
+        return Extraction(self, request).run_and_wait(timeout)
+
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection by fetching a token and the organisation.
 
@@ -152,12 +190,15 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
 
 
 class ZohoCRMAsyncHook(BaseHook):
-    """The operations a trigger needs; an asynchronous context manager that fetches the connection once.
+    """The operations a trigger needs; an asynchronous context manager.
 
     .. code-block:: python
 
         async with ZohoCRMAsyncHook("zohocrm_default") as hook:
             job = await hook.get_bulk_read_job(job_id)
+
+    Hooks of one event loop with the same connection and parameters share one session and one token, and fetch the
+    connection once in half a minute; a hook keeps the connection it was entered with.
 
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
@@ -179,28 +220,33 @@ class ZohoCRMAsyncHook(BaseHook):
         self.timeout = timeout
         self.retries = retries
         self._client: AsyncZohoCRMClient | None = None
+        self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> ZohoCRMAsyncHook:
-        from airflow_provider_zohocrm.client.aio import AsyncTransport
+        from airflow_provider_zohocrm.client.aio import AsyncTransport, shared_transport
 
-        connection, extra = await async_connection(self.zohocrm_conn_id)
+        connection, extra = await _shared_connection(self.zohocrm_conn_id)
         credentials = _credentials(connection, extra, self.api_version)
-        for secret in (credentials.client_secret, credentials.refresh_token):
-            await async_mask_secret(secret)
-        transport = AsyncTransport(
-            credentials,
-            store=token_store(credentials.token_store),
-            policy=RetryPolicy(retries=self.retries),
-            timeout=self.timeout,
-            on_token=async_mask_secret,
-            blocking=sync_to_async,
+
+        def make() -> AsyncTransport:
+            return AsyncTransport(
+                credentials,
+                store=token_store(credentials.token_store),
+                policy=RetryPolicy(retries=self.retries),
+                timeout=self.timeout,
+                on_token=async_mask_secret,
+                blocking=sync_to_async,
+            )
+
+        transport = await self._exit.enter_async_context(
+            shared_transport((credentials, self.timeout, self.retries), make)
         )
-        self._client = AsyncZohoCRMClient(await transport.__aenter__())
+        self._client = AsyncZohoCRMClient(transport)
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._client is not None:
-            await self._client.transport.__aexit__(*error)
+        self._client = None
+        await self._exit.aclose()
 
     async def get_bulk_read_job(self, job_id: str | int) -> Job:
         """Read how a job stands.
@@ -212,6 +258,36 @@ class ZohoCRMAsyncHook(BaseHook):
         if self._client is None:
             raise RuntimeError("ZohoCRMAsyncHook is used outside of 'async with'")
         return await self._client.get_bulk_read_job(job_id)
+
+
+_Fetched = tuple["Connection", dict[str, Any]]
+_connections: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[_Fetched]]]
+] = WeakKeyDictionary()
+
+
+async def _shared_connection(conn_id: str) -> _Fetched:
+    """Fetch a connection once for all that ask for it at about the same time on this event loop."""
+    fetches = _connections.setdefault(asyncio.get_running_loop(), {})
+    now = time.monotonic()
+    for name, (begun, fetch) in list(fetches.items()):
+        # A failed fetch is not kept: the connection may be there the next time.
+        if now - begun > _CONNECTION_LIFE or (
+            fetch.done() and (fetch.cancelled() or fetch.exception() is not None)
+        ):
+            del fetches[name]
+    if conn_id not in fetches:
+        fetches[conn_id] = now, asyncio.create_task(_masked_connection(conn_id))
+    # Whoever began the fetch may be cancelled; the others still need it.
+    return await asyncio.shield(fetches[conn_id][1])
+
+
+async def _masked_connection(conn_id: str) -> _Fetched:
+    """Fetch a connection, and have its secrets masked before anything can log them."""
+    connection, extra = await async_connection(conn_id)
+    for secret in (connection.password or "", str(extra.get("refresh_token") or "")):
+        await async_mask_secret(secret)
+    return connection, extra
 
 
 def _credentials(connection: Connection, extra: Mapping[str, Any], version: str | None) -> ZohoCredentials:

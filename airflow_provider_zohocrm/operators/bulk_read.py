@@ -2,63 +2,51 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
-
-import tenacity
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from airflow_provider_zohocrm._compat import BaseOperator, default_deferrable
-from airflow_provider_zohocrm.client.bulk_read import Job, job_body, job_result, job_state
-from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
-from airflow_provider_zohocrm.client.result_file import open_result
-from airflow_provider_zohocrm.exceptions import (
-    ZohoAPIError,
-    ZohoBulkReadError,
-    ZohoBulkReadTimeoutError,
-    ZohoCorruptResultError,
-    ZohoValidationError,
-)
+from airflow_provider_zohocrm.client.bulk_read import job_body
+from airflow_provider_zohocrm.client.calls import field_names
+from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
+from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
+from airflow_provider_zohocrm.extraction.bulk import BulkExport
+from airflow_provider_zohocrm.extraction.manifest import write_run
+from airflow_provider_zohocrm.extraction.progress import ExportedFile, new_progress, read_progress
+from airflow_provider_zohocrm.extraction.schema import columns_of, columns_of_header
+from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import from_json, given, seconds, truth, whole_number
-from airflow_provider_zohocrm.storage import file_format, numbered_path, write_csv_export, write_raw_export
-from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
+from airflow_provider_zohocrm.operators.waiting import check_event, deferral
+from airflow_provider_zohocrm.storage import (
+    Column,
+    file_exists,
+    file_format,
+    numbered_path,
+    write_csv_export,
+    write_raw_export,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.extraction.progress import Progress
+    from airflow_provider_zohocrm.storage import FileInfo
 
-_DOWNLOADS = 3
-
-
-class ExportedFile(TypedDict):
-    """One file of an export."""
-
-    path: str
-    records: int
-    bytes: int
-    job_id: str
-    page: int
-
-
-class Progress(TypedDict):
-    """How far an export has come; plain JSON, kept by Airflow while the task is deferred."""
-
-    job_id: str
-    page: int
-    submitted_at: float
-    files: list[ExportedFile]
+# Records in one job (reference sheet §4.6).
+RECORDS_PER_JOB = {"csv": 200_000, "ics": 20_000}
+_CHECKPOINT = "zoho_bulk_read"
 
 
 class ZohoBulkReadOperator(BaseOperator):
     """Export the records of a module by bulk read: 200,000 records and 50 credits a job.
 
-    The operator submits a job, looks at it once, waits for it, downloads and unpacks its result as a stream, and goes
-    on with the next job while Zoho has more records. It returns ``{"files": [{"path", "records", "bytes", "job_id",
-    "page"}], "records", "module", "more_records"}``. The id of the job that is being waited for is in XCom
-    ``job_id``. A retry starts again, and overwrites the files. Zoho offers no way to cancel a job.
+    The operator submits a job, waits for it, downloads and unpacks its result as a stream, and goes on with the next
+    job while Zoho has more records. It returns ``{"files": [{"path", "records", "bytes", "job_id", "page"}],
+    "records", "module", "more_records"}``, and writes a manifest beside the files (``leads_manifest.json``). The id of the job that was submitted last is in XCom ``job_id``. From
+    Airflow 3.3 on, a retry goes on with the jobs and files of the try before; on older ones it starts again, and
+    overwrites the files. Zoho offers no way to cancel a job.
 
     :param module: API name, e.g. ``Leads``.
     :param fields: API names, at most 200, as a list or separated by commas; a dot reads from a lookup's module, e.g.
@@ -69,9 +57,16 @@ class ZohoBulkReadOperator(BaseOperator):
     :param file_type: ``csv``, or ``ics`` for Events.
     :param callback: address that Zoho posts to when a job has ended.
     :param output_path: local path or object storage URI of the first file; further ones get a number before the
-        suffix, ``leads-0002.csv``. The suffix tells the format: ``.csv`` (as Zoho wrote it), ``.csv.gz``,
-        ``.jsonl``, ``.jsonl.gz``, ``.parquet``; ``.ics`` for ics.
+        suffix, ``leads-0002.csv``. The suffix tells the format: ``.csv`` (as Zoho wrote it), ``.jsonl``, both also
+        with ``.gz`` or ``.zst``, and ``.parquet``; ``.ics`` for ics. JSONL and Parquet have the types of the fields,
+        which costs a call for the metadata.
+    :param max_records_per_file: begin another file after this many records.
+    :param on_type_error: what becomes of a value that does not fit the type of its field, in JSONL and Parquet:
+        ``fail``, or ``string`` to have it as text in a column ``_type_errors``.
     :param max_pages: end after this many jobs; ``more_records`` of the result tells whether Zoho had more.
+    :param max_jobs_in_flight: how many jobs Zoho may have at once. Above 1, without criteria, the records are counted
+        first (scope ``ZohoSearch.securesearch.READ``), and their jobs submitted ahead by page number.
+    :param durable: keep a checkpoint for retries (Airflow 3.3 and newer).
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
     :param wait_for_completion: if False, submit the first job, and return with its id in ``job_id``.
     :param poll_interval: seconds before the first look at a job; it grows by half each time.
@@ -89,7 +84,11 @@ class ZohoBulkReadOperator(BaseOperator):
         "file_type",
         "callback",
         "output_path",
+        "max_records_per_file",
+        "on_type_error",
         "max_pages",
+        "max_jobs_in_flight",
+        "durable",
         "wait_for_completion",
         "poll_interval",
         "max_poll_interval",
@@ -110,7 +109,11 @@ class ZohoBulkReadOperator(BaseOperator):
         file_type: str = "csv",
         callback: str | Mapping[str, str] | None = None,
         output_path: str | None = None,
+        max_records_per_file: int | str | None = None,
+        on_type_error: str = "fail",
         max_pages: int | str | None = None,
+        max_jobs_in_flight: int | str = 1,
+        durable: bool | str = True,
         deferrable: bool = default_deferrable(),
         wait_for_completion: bool | str = True,
         poll_interval: float | str = FIRST_POLL,
@@ -128,7 +131,11 @@ class ZohoBulkReadOperator(BaseOperator):
         self.file_type = file_type
         self.callback = callback
         self.output_path = output_path
+        self.max_records_per_file = max_records_per_file
+        self.on_type_error = on_type_error
         self.max_pages = max_pages
+        self.max_jobs_in_flight = max_jobs_in_flight
+        self.durable = durable
         self.deferrable = deferrable
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
@@ -138,7 +145,7 @@ class ZohoBulkReadOperator(BaseOperator):
         self.api_version = api_version
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Submit the first job, and wait for it and the ones after it.
+        """Submit the first jobs, and wait for them and the ones after them.
 
         :return: the files.
         """
@@ -148,25 +155,28 @@ class ZohoBulkReadOperator(BaseOperator):
         wait = truth(self.wait_for_completion, "wait_for_completion") is not False
         if wait:
             self._check_output()
-        progress = self._submit(context, hook, page=1)
+        kept = self._checkpoint(context, hook).load()
+        progress = read_progress(kept) if kept else self._new_progress(hook, wait=wait)
+        export = self._export(context, hook, progress)
+        if kept:
+            export.resume(file_exists)
+            # Airflow has removed what the try before had told.
+            self._tell_job_id(context, _newest(progress))
         if not wait:
-            return {"job_id": progress["job_id"], "module": self.module, "files": [], "records": 0}
-        return self._advance(context, hook, progress)
+            return self._submit_only(context, hook, export)
+        return self._advance(context, hook, export)
 
-    def execute_complete(self, context: Context, event: Any, progress: Progress) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any, progress: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the trigger has fired.
 
         :param event: what the trigger sent.
         :param progress: how far the export had come.
         :return: the files.
         """
-        status = event.get("status") if isinstance(event, dict) else None
-        message = event.get("message") if isinstance(event, dict) else None
-        if status == "timeout":
-            self._fail_by_timeout(progress)
-        if status != "success":
-            raise ZohoBulkReadError(str(message or f"The trigger sent an unknown event: {event!r}"))
-        return self._advance(context, self._hook(), progress)
+        hook = self._hook()
+        export = self._export(context, hook, read_progress(progress))
+        check_event(event, export, self._waits()[2])
+        return self._advance(context, hook, export)
 
     def on_kill(self) -> None:
         """Tell that the job goes on."""
@@ -199,123 +209,179 @@ class ZohoBulkReadOperator(BaseOperator):
         raw = self._query()["file_type"] == "ics"
         if file_format(str(self.output_path), raw=raw).name == "zip":
             raise ZohoValidationError("output_path must end with .ics for file_type ics")
-        max_pages = whole_number(self.max_pages, "max_pages")
-        if max_pages is not None and max_pages < 1:
-            raise ZohoValidationError(f"max_pages is {max_pages}; it must be at least 1")
+        for name in ("max_pages", "max_jobs_in_flight", "max_records_per_file"):
+            number = whole_number(getattr(self, name), name)
+            if number is not None and number < 1:
+                raise ZohoValidationError(f"{name} is {number}; it must be at least 1")
+        if self.on_type_error not in ("fail", "string"):
+            raise ZohoValidationError(f"on_type_error is {self.on_type_error!r}; it must be fail or string")
 
-    def _submit(
-        self,
-        context: Context,
-        hook: ZohoCRMHook,
-        *,
-        page: int,
-        page_token: str | None = None,
-        files: Sequence[ExportedFile] = (),
-    ) -> Progress:
-        token = page_token if hook.version.bulk_page_token else None
+    def _jobs_in_flight(self) -> int:
+        return whole_number(self.max_jobs_in_flight, "max_jobs_in_flight") or 1
+
+    def _new_progress(self, hook: ZohoCRMHook, *, wait: bool) -> Progress:
+        if not wait:
+            return new_progress()
+        progress = new_progress(self._count_pages(hook))
+        if self._query()["file_type"] == "csv" and file_format(str(self.output_path)).name != "csv":
+            fields = hook.get_fields(self.module)
+            names = field_names(given(self.fields)) or [field["api_name"] for field in fields]
+            progress["columns"] = [list(column) for column in columns_of(fields, names)]
+        return progress
+
+    def _count_pages(self, hook: ZohoCRMHook) -> int:
+        """Tell the number of pages, or 0 where it is not known or of no use."""
+        query = self._query()
+        if self._jobs_in_flight() == 1 or query["criteria"]:
+            return 0
         try:
-            job = hook.create_bulk_read_job(**self._query(), page=page, page_token=token)
+            records = hook.count_records(query["module"], cvid=query["cvid"])
         except ZohoAPIError as error:
-            if token is None or error.code != "EXPIRED_VALUE":
-                raise
-            job = hook.create_bulk_read_job(**self._query(), page=page)
-        job_id = str(job["id"])
-        self.log.info("Submitted bulk read job %s for page %d of %s", job_id, page, self.module)
+            self.log.warning(
+                "Submitting one job after the other, as the records cannot be counted: %s", error
+            )
+            return 0
+        self.log.info("%s has %d records", query["module"], records)
+        return -(-records // RECORDS_PER_JOB[query["file_type"]])
+
+    def _checkpoint(self, context: Context, hook: ZohoCRMHook) -> Checkpoint:
+        query = {name: value for name, value in self._query().items() if name != "callback"}
+        parts = {
+            **job_body(hook.version, **query),
+            "output_path": given(self.output_path),
+            "max_pages": whole_number(self.max_pages, "max_pages"),
+            "api_version": hook.version.name,
+            "waits": truth(self.wait_for_completion, "wait_for_completion") is not False,
+            "max_records_per_file": whole_number(self.max_records_per_file, "max_records_per_file"),
+            "on_type_error": self.on_type_error,
+            "organisation": organisation(hook),
+        }
+        durable = truth(self.durable, "durable") is not False
+        return Checkpoint(context, _CHECKPOINT, fingerprint(**parts), enabled=durable)
+
+    def _export(self, context: Context, hook: ZohoCRMHook, progress: Progress) -> BulkExport:
+        checkpoint = self._checkpoint(context, hook)
+        told = _newest(progress)
+
+        def save(progress: Progress) -> None:
+            if progress["jobs"] or progress["finished"]:
+                checkpoint.save(progress)
+            else:
+                checkpoint.delete()
+            nonlocal told
+            if (newest := _newest(progress)) != told:
+                told = newest
+                self._tell_job_id(context, newest)
+
+        first, longest, _ = self._waits()
+        return BulkExport(
+            hook,
+            self._query(),
+            lambda stream, first, expected: self._write(progress, stream, first, expected),
+            progress,
+            max_pages=whole_number(self.max_pages, "max_pages"),
+            max_jobs_in_flight=self._jobs_in_flight(),
+            poll_interval=first,
+            max_poll_interval=longest,
+            save=save,
+            try_number=getattr(context.get("ti"), "try_number", 1),
+        )
+
+    def _write(
+        self, progress: Progress, stream: BinaryIO, first: int, expected: int | None
+    ) -> list[FileInfo]:
+        path = str(self.output_path)
+        if self._query()["file_type"] == "ics":
+            return [write_raw_export(stream, numbered_path(path, first))]
+
+        def typed(header: list[str]) -> list[Column]:
+            columns = columns_of_header(header, [Column(*each) for each in progress["columns"] or ()])
+            progress["columns"] = [list(column) for column in columns]
+            return columns
+
+        watermark = Watermark(progress["watermark"])
+        files = write_csv_export(
+            stream,
+            path,
+            expected=expected,
+            columns=None if progress["columns"] is None else typed,
+            on_type_error="string" if self.on_type_error == "string" else "fail",
+            max_records=whole_number(self.max_records_per_file, "max_records_per_file"),
+            first=first,
+            watch=(FIELD, watermark.see),
+        )
+        progress["watermark"] = watermark.newest
+        return files
+
+    def _tell_job_id(self, context: Context, job_id: str | None) -> None:
+        """Have the id of the job that was submitted last in an XCom."""
         ti = context.get("ti")
-        if ti is not None:
+        if ti is not None and job_id is not None:
             ti.xcom_push(key="job_id", value=job_id)
-        return {"job_id": job_id, "page": page, "submitted_at": time.time(), "files": list(files)}
 
-    def _advance(self, context: Context, hook: ZohoCRMHook, progress: Progress) -> dict[str, Any]:
-        """Wait for the current job, and for all that follow it, as far as can be done without deferring."""
-        while True:
-            job = hook.get_bulk_read_job(progress["job_id"])
-            if job_state(job) == "running":
-                if self.deferrable:
-                    self._defer(progress)
-                job = self._poll(hook, progress)
-            result = job_result(job)
-            more = bool(result.get("more_records"))
-            following = None
-            if more and progress["page"] != whole_number(self.max_pages, "max_pages"):
-                # Zoho works on the next job while this one's result is downloaded.
-                token = result.get("next_page_token")
-                following = self._submit(context, hook, page=progress["page"] + 1, page_token=token)
-            files = [*progress["files"], self._fetch(hook, job, progress["page"])]
-            if following is None:
-                return self._summary(files, more_records=more)
-            progress = {**following, "files": files}
+    def _submit_only(self, context: Context, hook: ZohoCRMHook, export: BulkExport) -> dict[str, Any]:
+        export.submit()
+        (job_id,) = export.waiting_for
+        self._checkpoint(context, hook).delete()
+        return {"job_id": job_id, "module": self.module, "files": [], "records": 0}
 
-    def _summary(self, files: list[ExportedFile], *, more_records: bool) -> dict[str, Any]:
+    def _advance(self, context: Context, hook: ZohoCRMHook, export: BulkExport) -> dict[str, Any]:
+        """Export what is left, as far as can be done without deferring."""
+        if not self.deferrable:
+            export.run(self._waits()[2])
+        elif not export.work(eager=True):
+            self._defer(export)
+        summary = self._summary(hook, export)
+        self._checkpoint(context, hook).delete()
+        return summary
+
+    def _summary(self, hook: ZohoCRMHook, export: BulkExport) -> dict[str, Any]:
+        files, progress = export.files, export.progress
         records = sum(file["records"] for file in files)
+        write_run(
+            str(self.output_path),
+            files,
+            module=self.module,
+            strategy="bulk",
+            query={name: value for name, value in self._query().items() if name != "callback"},
+            columns=progress["columns"],
+            watermark=progress["watermark"],
+            api_version=hook.version.name,
+            started_at=progress["started_at"],
+            credits=progress["credits"],
+        )
         self.log.info("Exported %d records of %s into %d files", records, self.module, len(files))
-        if more_records:
+        if export.more_records:
             self.log.warning("Zoho has more records of %s; max_pages ended the export", self.module)
-        return {"files": files, "records": records, "module": self.module, "more_records": more_records}
+        told = [
+            {name: value for name, value in file.items() if name in ExportedFile.__annotations__}
+            for file in files
+        ]
+        return {
+            "files": told,
+            "records": records,
+            "module": self.module,
+            "more_records": export.more_records,
+        }
 
-    def _defer(self, progress: Progress) -> NoReturn:
+    def _defer(self, export: BulkExport) -> NoReturn:
         first, longest, timeout = self._waits()
-        end_time = progress["submitted_at"] + timeout
         self.defer(
-            trigger=BulkReadJobTrigger(
-                job_id=progress["job_id"],
+            method_name="execute_complete",
+            kwargs={"progress": dict(export.progress)},
+            **deferral(
+                export,
+                timeout=timeout,
                 zohocrm_conn_id=self.zohocrm_conn_id,
                 poll_interval=first,
                 max_poll_interval=longest,
-                end_time=end_time,
                 api_version=given(self.api_version),
             ),
-            method_name="execute_complete",
-            kwargs={"progress": dict(progress)},
-            # A back-stop for a trigger that never fires; the trigger's own deadline comes first.
-            timeout=timedelta(seconds=max(0.0, end_time - time.time()) + 10 * longest),
         )
         raise AssertionError("defer returned")
 
-    def _poll(self, hook: ZohoCRMHook, progress: Progress) -> Job:
-        """Wait for the job in the worker."""
-        first, longest, timeout = self._waits()
-        end_time = progress["submitted_at"] + timeout
-        for delay in poll_delays(first, longest):
-            if time.time() >= end_time:
-                break
-            time.sleep(max(0.0, min(delay, end_time - time.time())))
-            job = hook.get_bulk_read_job(progress["job_id"])
-            if job_state(job) != "running":
-                return job
-        return self._fail_by_timeout(progress)
 
-    def _fail_by_timeout(self, progress: Progress) -> NoReturn:
-        raise ZohoBulkReadTimeoutError(
-            f"Bulk read job {progress['job_id']} did not end within {self._waits()[2]:.0f} s. Zoho goes on with it; its "
-            "result can be fetched for a day. Raise timeout, or run fewer jobs at once: Zoho works on them one after "
-            "another."
-        )
-
-    def _fetch(self, hook: ZohoCRMHook, job: Job, page: int) -> ExportedFile:
-        """Download and unpack a result; a damaged one is downloaded again."""
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(ZohoCorruptResultError),
-            stop=tenacity.stop_after_attempt(_DOWNLOADS),
-            before_sleep=lambda state: self.log.warning("Downloading the result again: %s", state.outcome),
-            reraise=True,
-        )(self._fetch_once, hook, job, page)
-
-    def _fetch_once(self, hook: ZohoCRMHook, job: Job, page: int) -> ExportedFile:
-        job_id, file_type = str(job["id"]), self._query()["file_type"]
-        path = numbered_path(str(self.output_path), page)
-        with tempfile.TemporaryFile() as archive:
-            size = hook.download_bulk_read_result(job, archive)
-            self.log.info("Downloaded %d bytes of bulk read job %s", size, job_id)
-            with open_result(archive, job_id, file_type) as stream:
-                if file_type == "ics":
-                    info = write_raw_export(stream, path)
-                else:
-                    info = write_csv_export(stream, path, expected=_count(job))
-        return {**info, "job_id": job_id, "page": page}
-
-
-def _count(job: Job) -> int | None:
-    """Read how many records Zoho says a result holds, if it says so."""
-    count = str(job_result(job).get("count"))
-    return int(count) if count.isdigit() else None
+def _newest(progress: Progress) -> str | None:
+    """Return the id of the job that was submitted last, of those in flight."""
+    newest = max(progress["jobs"], key=lambda job: job["submitted_at"], default=None)
+    return newest and newest["job_id"]

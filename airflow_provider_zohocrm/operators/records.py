@@ -1,25 +1,32 @@
-"""Read records into a file, or into XCom."""
+"""Read records into files, or into XCom."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import BaseOperator
+from airflow_provider_zohocrm._compat import BaseOperator, default_deferrable
 from airflow_provider_zohocrm.client.calls import field_names
+from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.extraction.extract import Extraction
+from airflow_provider_zohocrm.extraction.request import ExtractRequest
+from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
-from airflow_provider_zohocrm.operators.parameters import given, truth, whole_number
-from airflow_provider_zohocrm.storage import file_format, open_record_writer
+from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
+from airflow_provider_zohocrm.operators.parameters import given, name_list, seconds, truth, whole_number
+from airflow_provider_zohocrm.operators.waiting import check_event, deferral
+from airflow_provider_zohocrm.storage import file_exists, file_format, open_record_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.extraction.extract import State
 
-
-_NOT_WITH_RECORD_ID = (
+_CHECKPOINT = "zoho_get_records"
+_CHOOSING = (
     "ids",
     "sort_by",
     "sort_order",
@@ -29,22 +36,30 @@ _NOT_WITH_RECORD_ID = (
     "territory_id",
     "include_child",
     "modified_since",
+    "modified_before",
     "max_records",
+    "subforms",
 )
 
 
 class ZohoGetRecordsOperator(BaseOperator):
-    """Read the records of a module into a file, or into XCom when they are few.
+    """Read the records of a module into files, or into XCom when they are few.
 
-    With ``output_path`` the records are streamed to the file, which appears under its name when it is whole. The task
-    returns ``{"path", "records", "bytes", "module", "fields", "max_modified_time"}``; the last is the newest
-    ``Modified_Time`` in UTC, to be the ``modified_since`` of the next run, and None if that field was not read.
-    Without it, the task returns the list of records.
+    With ``output_path`` the records are streamed to a file, which appears under its name when it is whole, and a
+    manifest beside it (``leads_manifest.json``) that lists the files with their checksums. The task returns ``{"path",
+    "records", "bytes", "module", "fields", "max_modified_time", "strategy", "files": [{"path", "records", "bytes"}],
+    "subforms", "manifest", "calls", "credits"}``; ``max_modified_time`` is the newest ``Modified_Time`` in UTC, to be
+    the ``modified_since`` of the next run, and None if that field was not read. Without it, the task returns the list
+    of records.
 
     .. seealso:: :meth:`~airflow_provider_zohocrm.client.records.RecordsApi.get_records` tells more of the parameters.
 
     :param module: API name, e.g. ``Leads``.
     :param fields: API names, as a list or separated by commas; None for every field a list can hold.
+    :param strategy: how the records are read. ``records``: by lists, Zoho's JSON as it is, 200 records a credit.
+        ``coql``: 2,000 records for 3 credits. ``bulk``: 200,000 records for about 54 credits. ``auto``: what is
+        cheapest for this number of records and these fields. All but ``records`` give the same typed rows: moments in
+        UTC, lookups as ``{"id", "name"}``, where bulk read knows no names.
     :param record_id: read this one record, with its subforms; not together with what chooses or orders records.
     :param ids: read these records only.
     :param sort_by: ``id``, ``Created_Time`` or ``Modified_Time``; any field in v2 and v2.1.
@@ -57,11 +72,26 @@ class ZohoGetRecordsOperator(BaseOperator):
     :param modified_since: only records modified at or after this moment: ISO 8601 or a datetime, UTC if it has no
         offset. An empty text or ``None`` means all, so that
         ``{{ prev_data_interval_end_success }}`` reads everything in the first run.
-    :param page_size: records per call, 1 to 200.
+    :param modified_before: only records modified before this moment; with ``{{ data_interval_start }}`` and
+        ``{{ data_interval_end }}`` as bounds, runs side by side get each record once.
+    :param subforms: API names of subforms whose rows are read too, or ``"all"``: each into a file of its own beside
+        the output, ``leads_Positions.jsonl``, with ``Parent_Id``.
+    :param page_size: records per call of a list, 1 to 200.
     :param max_records: end after this many.
-    :param output_path: local path or object storage URI; the format is told by the suffix: ``.jsonl``, ``.jsonl.gz``,
-        ``.csv``, ``.csv.gz``, ``.parquet``.
+    :param output_path: local path or object storage URI; the format is told by the suffix: ``.jsonl``, ``.csv``, both
+        also with ``.gz`` or ``.zst``, and ``.parquet``, whose columns have the types of the fields.
+    :param max_records_per_file: begin another file after this many records: ``leads-0002.jsonl``.
+    :param on_type_error: what becomes of a value that does not fit the type of its field: ``fail``, or ``string`` to
+        have it as text in a column ``_type_errors``.
+    :param max_credits: fail before more API credits than this are spent.
     :param max_xcom_records: without ``output_path``, fail if there are more records than this.
+    :param max_jobs_in_flight: how many bulk read jobs Zoho may have at once.
+    :param durable: keep a checkpoint for retries (Airflow 3.3 and newer).
+    :param deferrable: wait for bulk read jobs in the triggerer; the default is Airflow's ``[operators]
+        default_deferrable``.
+    :param poll_interval: seconds before the first look at a bulk read job; it grows by half each time.
+    :param max_poll_interval: the longest seconds between two looks.
+    :param timeout: seconds after which a bulk read job that has not ended fails the task.
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     """
@@ -69,6 +99,7 @@ class ZohoGetRecordsOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "module",
         "fields",
+        "strategy",
         "record_id",
         "ids",
         "sort_by",
@@ -79,10 +110,20 @@ class ZohoGetRecordsOperator(BaseOperator):
         "territory_id",
         "include_child",
         "modified_since",
+        "modified_before",
+        "subforms",
         "page_size",
         "max_records",
         "output_path",
+        "max_records_per_file",
+        "on_type_error",
+        "max_credits",
         "max_xcom_records",
+        "max_jobs_in_flight",
+        "durable",
+        "poll_interval",
+        "max_poll_interval",
+        "timeout",
         "zohocrm_conn_id",
         "api_version",
     )
@@ -93,6 +134,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         *,
         module: str,
         fields: str | Sequence[str] | None = None,
+        strategy: str = "records",
         record_id: str | int | None = None,
         ids: str | Sequence[str | int] | None = None,
         sort_by: str | None = None,
@@ -103,10 +145,21 @@ class ZohoGetRecordsOperator(BaseOperator):
         territory_id: str | int | None = None,
         include_child: bool | str | None = None,
         modified_since: str | datetime | None = None,
+        modified_before: str | datetime | None = None,
+        subforms: str | Sequence[str] | None = None,
         page_size: int | str = PAGE_SIZE,
         max_records: int | str | None = None,
         output_path: str | None = None,
+        max_records_per_file: int | str | None = None,
+        on_type_error: str = "fail",
+        max_credits: int | str | None = None,
         max_xcom_records: int | str = 1000,
+        max_jobs_in_flight: int | str = 1,
+        durable: bool | str = True,
+        deferrable: bool = default_deferrable(),
+        poll_interval: float | str = FIRST_POLL,
+        max_poll_interval: float | str = LONGEST_POLL,
+        timeout: float | str = 6 * 60 * 60,
         zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
         api_version: str | None = None,
         **kwargs: Any,
@@ -114,6 +167,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         super().__init__(**kwargs)
         self.module = module
         self.fields = fields
+        self.strategy = strategy
         self.record_id = record_id
         self.ids = ids
         self.sort_by = sort_by
@@ -124,66 +178,183 @@ class ZohoGetRecordsOperator(BaseOperator):
         self.territory_id = territory_id
         self.include_child = include_child
         self.modified_since = modified_since
+        self.modified_before = modified_before
+        self.subforms = subforms
         self.page_size = page_size
         self.max_records = max_records
         self.output_path = output_path
+        self.max_records_per_file = max_records_per_file
+        self.on_type_error = on_type_error
+        self.max_credits = max_credits
         self.max_xcom_records = max_xcom_records
+        self.max_jobs_in_flight = max_jobs_in_flight
+        self.durable = durable
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.max_poll_interval = max_poll_interval
+        self.timeout = timeout
         self.zohocrm_conn_id = zohocrm_conn_id
         self.api_version = api_version
 
-    def execute(self, context: Context) -> Any:  # noqa: ARG002  # Airflow's signature
+    def execute(self, context: Context) -> Any:
         """Read the records.
 
-        :return: a description of the file, or the records.
+        :return: a description of the files, or the records.
         """
         path = given(self.output_path)
-        needs_columns = path is not None and file_format(path).name != "jsonl"
-        hook = ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
-        fields = field_names(given(self.fields))
-        records = self._records(hook, fields)
-        if path is None:
-            return self._small(records)
-        is_list = given(self.record_id) is None
-        if fields is None and (needs_columns or (is_list and hook.version.fields_required)):
-            fields = hook.list_fields(self.module) if is_list else hook.all_fields(self.module)
-            if is_list:
-                records = self._records(hook, fields)
-        watermark = Watermark()
+        if path is not None and given(self.record_id) is None:
+            request = self._request(path)
+            hook = self._hook()
+            checkpoint = self._checkpoint(context, hook, request)
+            kept: Any = checkpoint.load()
+            return self._extract(context, hook, request, checkpoint, kept, resumed=kept is not None)
+        if path is not None:
+            file_format(path)
+        hook = self._hook()
+        if given(self.record_id) is None:
+            return self._small(self._listed(hook))
+        records, fields = self._one(hook), field_names(given(self.fields))
+        return records if path is None else self._write_one(hook, records, fields, path)
+
+    def execute_complete(self, context: Context, event: Any, state: State) -> Any:
+        """Go on when the trigger has fired.
+
+        :param event: what the trigger sent.
+        :param state: how far the extraction had come.
+        :return: a description of the files.
+        """
+        request = self._request(str(self.output_path))
+        hook = self._hook()
+        checkpoint = self._checkpoint(context, hook, request)
+        return self._extract(context, hook, request, checkpoint, state, event=event)
+
+    def on_kill(self) -> None:
+        """Tell that jobs go on."""
+        self.log.info("A bulk read job that was submitted goes on at Zoho, which has no way to cancel it")
+
+    def _hook(self) -> ZohoCRMHook:
+        return ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
+
+    def _choice(self) -> dict[str, Any]:
+        """Read the parameters that choose and order records, as ``get_records`` takes them."""
+        page_size = whole_number(self.page_size, "page_size")
+        return {
+            "ids": given(self.ids),
+            "sort_by": given(self.sort_by),
+            "sort_order": given(self.sort_order),
+            "converted": given(self.converted),
+            "approved": given(self.approved),
+            "cvid": given(self.cvid),
+            "territory_id": given(self.territory_id),
+            "include_child": truth(self.include_child, "include_child"),
+            "modified_since": given(self.modified_since),
+            "modified_before": given(self.modified_before),
+            "page_size": PAGE_SIZE if page_size is None else page_size,
+            "max_records": whole_number(self.max_records, "max_records"),
+        }
+
+    def _request(self, path: str) -> ExtractRequest:
+        subforms = given(self.subforms)
+        return ExtractRequest.of(
+            self.module,
+            path,
+            fields=given(self.fields),
+            strategy=given(self.strategy) or "records",
+            subforms=subforms if subforms == "all" else name_list(subforms, "subforms"),
+            max_records_per_file=whole_number(self.max_records_per_file, "max_records_per_file"),
+            max_credits=whole_number(self.max_credits, "max_credits"),
+            max_jobs_in_flight=whole_number(self.max_jobs_in_flight, "max_jobs_in_flight") or 1,
+            on_type_error=given(self.on_type_error) or "fail",
+            poll_interval=seconds(self.poll_interval, "poll_interval"),
+            max_poll_interval=seconds(self.max_poll_interval, "max_poll_interval"),
+            **self._choice(),
+        )
+
+    def _checkpoint(self, context: Context, hook: ZohoCRMHook, request: ExtractRequest) -> Checkpoint:
+        parts = fingerprint(
+            request=request.described(),
+            strategy=request.strategy,
+            output_path=request.output_path,
+            max_records_per_file=request.max_records_per_file,
+            on_type_error=request.on_type_error,
+            organisation=organisation(hook),
+        )
+        durable = truth(self.durable, "durable") is not False
+        return Checkpoint(context, _CHECKPOINT, parts, enabled=durable)
+
+    def _extract(
+        self,
+        context: Context,
+        hook: ZohoCRMHook,
+        request: ExtractRequest,
+        checkpoint: Checkpoint,
+        state: State | None,
+        *,
+        resumed: bool = False,
+        event: Any = None,
+    ) -> Any:
+        timeout = seconds(self.timeout, "timeout")
+        try_number = getattr(context.get("ti"), "try_number", 1)
+        extraction = Extraction(hook, request, state, checkpoint.save, try_number)
+        if resumed:
+            extraction.resume(file_exists)
+        if event is not None:
+            check_event(event, extraction.bulk, timeout)
+        if not self.deferrable:
+            result = extraction.run_and_wait(timeout)
+        else:
+            found = extraction.run()
+            if found is None:
+                self.defer(
+                    method_name="execute_complete",
+                    kwargs={"state": dict(extraction.state)},
+                    **deferral(
+                        extraction.bulk,
+                        timeout=timeout,
+                        zohocrm_conn_id=self.zohocrm_conn_id,
+                        poll_interval=request.poll_interval,
+                        max_poll_interval=request.max_poll_interval,
+                        api_version=given(self.api_version),
+                    ),
+                )
+                raise AssertionError("defer returned")
+            result = found
+        checkpoint.delete()
+        return result
+
+    def _listed(self, hook: ZohoCRMHook) -> Iterable[dict[str, Any]]:
+        strategy = given(self.strategy) or "records"
+        if strategy not in ("records", "auto") or given(self.subforms) is not None:
+            raise ZohoValidationError(
+                f"strategy {strategy!r} and subforms need output_path: they write files"
+            )
+        return hook.get_records(self.module, given(self.fields), **self._choice())
+
+    def _one(self, hook: ZohoCRMHook) -> list[dict[str, Any]]:
+        others = [name for name in _CHOOSING if given(getattr(self, name)) is not None]
+        if others:
+            raise ZohoValidationError(f"record_id cannot be combined with {', '.join(others)}")
+        record = hook.get_record(self.module, given(self.record_id), given(self.fields))
+        return [] if record is None else [record]
+
+    def _write_one(
+        self, hook: ZohoCRMHook, records: list[dict[str, Any]], fields: list[str] | None, path: str
+    ) -> dict[str, Any]:
+        needs_columns = file_format(path).name != "jsonl"
+        if fields is None and needs_columns:
+            fields = hook.all_fields(self.module)
         columns = None if fields is None else list(dict.fromkeys(["id", *fields]))
         with open_record_writer(path, columns if needs_columns else None) as writer:
-            writer.write(watermark.watch(records))
-        self.log.info("Wrote %d records of %s to %s", writer.info["records"], self.module, path)
+            writer.write(records)
+        watermark = Watermark()
+        watermark.see(record.get(FIELD) for record in records)
+        self.log.info("Wrote %d records of %s to %s", len(records), self.module, path)
         return {
             **writer.info,
             "module": self.module,
             "fields": fields,
             "max_modified_time": watermark.newest,
         }
-
-    def _records(self, hook: ZohoCRMHook, fields: list[str] | None) -> Iterable[dict[str, Any]]:
-        record_id = given(self.record_id)
-        if record_id is not None:
-            others = [name for name in _NOT_WITH_RECORD_ID if given(getattr(self, name)) is not None]
-            if others:
-                raise ZohoValidationError(f"record_id cannot be combined with {', '.join(others)}")
-            record = hook.get_record(self.module, record_id, fields)
-            return [] if record is None else [record]
-        page_size = whole_number(self.page_size, "page_size")
-        return hook.get_records(
-            self.module,
-            fields,
-            ids=given(self.ids),
-            sort_by=given(self.sort_by),
-            sort_order=given(self.sort_order),
-            converted=given(self.converted),
-            approved=given(self.approved),
-            cvid=given(self.cvid),
-            territory_id=given(self.territory_id),
-            include_child=truth(self.include_child, "include_child"),
-            modified_since=given(self.modified_since),
-            page_size=PAGE_SIZE if page_size is None else page_size,
-            max_records=whole_number(self.max_records, "max_records"),
-        )
 
     def _small(self, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         limit = whole_number(self.max_xcom_records, "max_xcom_records")
@@ -196,30 +367,3 @@ class ZohoGetRecordsOperator(BaseOperator):
                 )
             taken.append(record)
         return taken
-
-
-class Watermark:
-    """Finds the newest ``Modified_Time`` among records that pass."""
-
-    def __init__(self) -> None:
-        self._newest: datetime | None = None
-        self._last: Any = None
-
-    @property
-    def newest(self) -> str | None:
-        """The newest moment so far, ISO 8601 in UTC, or None."""
-        return self._newest.isoformat(timespec="seconds") if self._newest else None
-
-    def watch(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Pass records on, and look at each."""
-        for record in records:
-            text = record.get("Modified_Time")
-            if text is not None and text != self._last:
-                self._last = text
-                self._see(text)
-            yield record
-
-    def _see(self, text: str) -> None:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
-        if self._newest is None or moment > self._newest:
-            self._newest = moment

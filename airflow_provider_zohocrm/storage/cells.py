@@ -10,18 +10,20 @@ from typing import Any
 import orjson
 
 
-def to_json(value: Any, *, line: bool = False) -> bytes:
-    """Write a value as compact JSON in UTF-8.
+def to_json(value: Any, *, line: bool = False, indent: bool = False) -> bytes:
+    """Write a value as JSON in UTF-8.
 
     Beyond what JSON knows: dates and times in ISO 8601, with all their digits and their offset; a Decimal as a number
     with all its digits; NaN and infinities as null; UUIDs and the values of enums as they are.
 
     :param value: what Zoho's JSON was parsed into, or what a file was read into.
     :param line: end with a newline.
+    :param indent: lay it out for people, instead of compact.
     :return: the JSON text.
     :raises TypeError: when the value, or one inside, has no JSON form.
     """
-    return orjson.dumps(value, _encode, orjson.OPT_APPEND_NEWLINE if line else None)
+    options = (orjson.OPT_APPEND_NEWLINE if line else 0) | (orjson.OPT_INDENT_2 if indent else 0)
+    return orjson.dumps(value, _encode, options)
 
 
 def to_text(value: Any) -> str | None:

@@ -1,53 +1,106 @@
-"""The result of a bulk read job into a file."""
+"""The result of a bulk read job into files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+import io
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
-from airflow_provider_zohocrm.storage.cells import to_json
+from airflow_provider_zohocrm.storage.columns import Column
+from airflow_provider_zohocrm.storage.csv_blocks import count_rows, csv_blocks, row_ends
 from airflow_provider_zohocrm.storage.csv_rows import csv_rows
 from airflow_provider_zohocrm.storage.formats import file_format
-from airflow_provider_zohocrm.storage.parquet import ParquetRows
-from airflow_provider_zohocrm.storage.targets import FileInfo, staged_file
+from airflow_provider_zohocrm.storage.parts import Part, Parts, PartT
+from airflow_provider_zohocrm.storage.targets import FileInfo, StagedFile, staged_file
+from airflow_provider_zohocrm.storage.writers import RecordWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_zohocrm.storage.values import OnTypeError
+
 _CHUNK = 256 << 10
+_PARSED = 1 << 20
+_ROWS = 500
 _RESULT = "the result of the bulk read job"
 _EVENT = b"BEGIN:VEVENT"
 
+Watch = tuple[str, Callable[[list[str | None]], None]]
+Schema = Callable[[list[str]], Sequence[Column]]
 
-def write_csv_export(stream: BinaryIO, path: str, *, expected: int | None = None) -> FileInfo:
-    """Write the CSV of a bulk read job to a file, as a stream.
 
-    ``.csv`` keeps the bytes as Zoho sent them, ``.csv.gz`` packs them. ``.jsonl`` holds one object of texts per row,
-    ``.parquet`` columns of texts; there an empty cell is null, as Zoho's CSV does not tell null from an empty text.
+def write_csv_export(
+    stream: BinaryIO,
+    path: str,
+    *,
+    expected: int | None = None,
+    columns: Schema | None = None,
+    on_type_error: OnTypeError = "fail",
+    max_records: int | None = None,
+    first: int = 1,
+    watch: Watch | None = None,
+) -> list[FileInfo]:
+    """Write the CSV of a bulk read job to files, as a stream. They appear once all of it is read and counted.
+
+    Without columns ``.csv`` keeps the bytes as Zoho sent them; ``.jsonl`` holds one object of texts per row,
+    ``.parquet`` columns of texts, where an empty cell is null, as Zoho's CSV does not tell null from an empty text.
+    With columns all formats hold typed values, as :func:`open_record_writer` writes them.
 
     :param stream: binary stream of RFC 4180 CSV in UTF-8, header first. What it raises passes through.
-    :param path: local path, or URI of object storage; the suffix tells the format (see :func:`file_format`).
+    :param path: path of the first file, local or URI of object storage; the suffix tells the format (see
+        :func:`file_format`), the other files have a number before it (see :func:`numbered_path`).
     :param expected: number of rows after the header, where it is known.
-    :return: the finished file, with the number of rows after the header.
-    :raises ZohoValidationError: when the format is not known.
-    :raises ZohoBulkReadError: when the stream is not CSV, so that rows cannot be told apart, or holds more or fewer
-        rows than expected; no file appears then.
-    :raises ZohoStorageError: when the file cannot be written.
+    :param columns: takes the header and gives the columns. They match by name, ``id`` and ``Id`` in any case; one
+        that the header lacks is null.
+    :param on_type_error: as for :func:`open_record_writer`.
+    :param max_records: most rows in a file; None for one file.
+    :param first: number of the first file, from 1.
+    :param watch: name of a column, and what is shown its texts; not where the bytes are kept as they are.
+    :return: the finished files, at least one, each with the number of rows after the header.
+    :raises ZohoValidationError: when the format is not known, or a number is below 1.
+    :raises ZohoBulkReadError: when the stream is not CSV, so that rows cannot be told apart, holds more or fewer rows
+        than expected, or a column that is none of those given; no file appears then.
+    :raises ZohoTypeError: when a value does not fit its column.
+    :raises ZohoStorageError: when a file cannot be written.
     """
     format_ = file_format(path)
-    with staged_file(path, compressed=format_.compressed) as staged:
-        if format_.name == "csv":
-            records = _copy_csv(stream, staged.file)
-        elif format_.name == "jsonl":
-            records = _csv_to_json_lines(stream, staged.file)
+    staged: list[Part] = []
+
+    def parts(open_part: Callable[[str], PartT]) -> Parts[PartT]:
+        def opened(name: str) -> PartT:
+            part = open_part(name)
+            staged.append(part)
+            return part
+
+        return Parts(path, opened, max_records=max_records, first=first, on_full=lambda part: part.finish())
+
+    try:
+        if format_.name == "csv" and columns is None:
+            _copy_csv(stream, lambda header: parts(lambda name: _CsvPart(name, header)))
         else:
-            records = _csv_to_parquet(stream, staged.file, path)
+
+            def writers(names: Sequence[Column] | None) -> Parts[RecordWriter]:
+                policy = on_type_error if columns else "fail"
+                return parts(lambda name: RecordWriter(name, names, on_type_error=policy))
+
+            if format_.name == "parquet":
+                _csv_to_parquet(stream, columns or _texts, writers, watch)
+            else:
+                _csv_to_records(stream, columns, writers, watch)
+        for part in staged:
+            part.finish()
+        records = sum(part.records for part in staged)
         if expected is not None and records != expected:
             raise ZohoBulkReadError(
                 f"The job counts {expected} records, and its result holds {records}; {path} was not written. "
                 "Run the task again."
             )
-    return staged.info(path, records)
+        return [part.publish() for part in staged]
+    finally:
+        for part in staged:
+            part.discard()
 
 
 def write_raw_export(stream: BinaryIO, path: str) -> FileInfo:
@@ -62,65 +115,183 @@ def write_raw_export(stream: BinaryIO, path: str) -> FileInfo:
     file_format(path, raw=True)
     with staged_file(path) as staged:
         records = _copy_events(stream, staged.file)
-    return staged.info(path, records)
+    return staged.info(records)
 
 
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    while chunk := stream.read(_CHUNK):
-        yield chunk
+class _CsvPart:
+    """A file that keeps the bytes of rows.
+
+    :param path: the path.
+    :param header: the bytes of the header.
+    """
+
+    def __init__(self, path: str, header: bytes) -> None:
+        self.records = 0
+        self._staged = StagedFile(path, file_format(path).compression)
+        self._staged.file.write(header)
+
+    def write(self, rows: bytes, count: int) -> None:
+        self._staged.file.write(rows)
+        self.records += count
+
+    def finish(self) -> None:
+        self._staged.finish()
+
+    def publish(self) -> FileInfo:
+        self._staged.publish()
+        return self._staged.info(self.records)
+
+    def discard(self) -> None:
+        self._staged.discard()
 
 
-def _copy_csv(stream: BinaryIO, file: BinaryIO) -> int:
-    rows = 0
-    quoted = filled = False
-    for chunk in _chunks(stream):
-        file.write(chunk)
-        # A newline ends a row where the quotes before it are even; no csv.reader, which takes several times as long.
-        *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            if line.count(b'"') & 1:
-                quoted = not quoted
-            if line and line != b"\r":
-                filled = True
-            if not quoted:
-                rows += filled
-                filled = False
-        quoted ^= bool(rest.count(b'"') & 1)
-        filled |= bool(rest) and rest != b"\r"
-    if quoted:
+def _after_header(stream: BinaryIO, size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Cut the header off: the bytes of the first row, and blocks of those after it."""
+    blocks = csv_blocks(stream, size)
+    header = rest = b""
+    for block in blocks:
+        ends = row_ends(block)
+        end = ends[0] if ends else len(block)
+        header, rest = header + block[:end], block[end:]
+        if ends:
+            break
+    return header, chain([rest] if rest else [], blocks)
+
+
+def _copy_csv(stream: BinaryIO, start: Callable[[bytes], Parts[_CsvPart]]) -> None:
+    header, blocks = _after_header(stream, _CHUNK)
+    parts = start(header)
+    part = parts.open()
+    for block in blocks:
+        rows = count_rows(block)
+        if rows == 0:
+            part.write(block, 0)
+        ends: list[int] = []
+        for part, first, last in parts.slices(rows):
+            if last - first == rows:
+                part.write(block, rows)
+                continue
+            ends = ends or row_ends(block)
+            part.write(block[ends[first - 1] if first else 0 : ends[last - 1]], last - first)
+
+
+def _texts(header: list[str]) -> list[Column]:
+    # A field that was asked for twice is one column, as it is one key in JSON. The id is always there (sheet §4.5).
+    return [Column(name) for name in dict.fromkeys(header or ["Id"])]
+
+
+def _csv_to_records(
+    stream: BinaryIO,
+    schema: Schema | None,
+    start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
+    watch: Watch | None,
+) -> None:
+    with csv_rows(stream, _RESULT, ZohoBulkReadError) as rows:
+        columns = None if schema is None else schema(rows.header)
+        names = rows.header if columns is None else _names(rows.header, columns)
+        parts = start(columns)
+        parts.open()
+        records = (dict(zip(names, [cell or None for cell in row], strict=True)) for row in rows)
+        while chunk := list(islice(records, _ROWS)):
+            if watch is not None and watch[0] in names:
+                watch[1]([record[watch[0]] for record in chunk])
+            for part, first, last in parts.slices(len(chunk)):
+                part.write(chunk[first:last])
+
+
+def _csv_to_parquet(
+    stream: BinaryIO,
+    schema: Schema,
+    start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
+    watch: Watch | None,
+) -> None:
+    head, blocks = _after_header(stream, _PARSED)
+    with csv_rows(io.BytesIO(head), _RESULT, ZohoBulkReadError) as rows:
+        header = rows.header
+    columns = schema(header)
+    # Of a column that comes twice the last counts, as it does in JSON.
+    places = {name: place for place, name in enumerate(_names(header, columns))}
+    id_ = next((place for place, name in enumerate(header) if name.lower() == "id"), 0)
+    parts = start(columns)
+    parts.open()
+    parse = _Parser(header, head.count(b"\n"))
+    for block in blocks:
+        for texts, rows_ in parse(block):
+            if watch is not None and watch[0] in places:
+                watch[1](texts[places[watch[0]]].to_pylist())
+            for part, first, last in parts.slices(rows_):
+                cut = [text.slice(first, last - first) for text in texts]
+                values = [cut[places[column.name]] if column.name in places else None for column in columns]
+                part.write_texts(values, cut[id_], last - first)
+
+
+def _names(header: list[str], columns: Sequence[Column]) -> list[str]:
+    """Tell the column of each cell; the id is written in both cases (sheet §4.5)."""
+    known = {column.name: column.name for column in columns}
+    ids = [name for name in known if name.lower() == "id"]
+    found = [known.get(name) or (ids[0] if ids and name.lower() == "id" else None) for name in header]
+    unknown = [name for name, column in zip(header, found, strict=True) if column is None]
+    if unknown:
         raise ZohoBulkReadError(
-            "The result of the bulk read job ends within quotes: it is cut off, or its quotes are not those of RFC 4180."
+            f"The result of the bulk read job has columns that the output has not: {', '.join(unknown)}; "
+            f"the output has {', '.join(known)}."
         )
-    rows += filled
-    return max(0, rows - 1)
+    return [name for name in found if name]
 
 
-def _csv_to_json_lines(stream: BinaryIO, file: BinaryIO) -> int:
-    records = 0
-    with csv_rows(stream, _RESULT, ZohoBulkReadError) as rows:
-        for row in rows:
-            record = dict(zip(rows.header, [cell or None for cell in row], strict=True))
-            file.write(to_json(record, line=True))
-            records += 1
-    return records
+class _Parser:
+    """Parses blocks of CSV into Arrow arrays of texts.
 
+    :param header: names of the columns.
+    :param line: number of lines before the first block.
+    """
 
-def _csv_to_parquet(stream: BinaryIO, file: BinaryIO, path: str) -> int:
-    records = 0
-    with csv_rows(stream, _RESULT, ZohoBulkReadError) as rows:
-        # A field that was asked for twice is one column, as it is one key in JSON.
-        last = {name: index for index, name in enumerate(rows.header)}
-        with ParquetRows(file, list(last), path) as table:
-            for row in rows:
-                table.add([row[index] or None for index in last.values()])
-                records += 1
-    return records
+    def __init__(self, header: list[str], line: int) -> None:
+        import pyarrow as pa
+        from pyarrow import csv
+
+        self._pa = pa
+        self._csv = csv
+        self._header = header
+        self._line = line
+        self._names = [str(place) for place in range(len(header))]
+        self._parse = csv.ParseOptions(newlines_in_values=True)
+        self._convert = csv.ConvertOptions(
+            column_types=dict.fromkeys(self._names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+        )
+
+    def __call__(self, block: bytes) -> Iterator[tuple[list[Any], int]]:
+        pa = self._pa
+        options = self._csv.ReadOptions(
+            use_threads=False, block_size=len(block) + 1, column_names=self._names
+        )
+        try:
+            table = self._csv.read_csv(pa.py_buffer(block), options, self._parse, self._convert)
+        except pa.ArrowInvalid:
+            # The row-wise reader tells the line, or understands it.
+            yield self._row_by_row(block)
+        else:
+            for batch in table.to_batches():
+                yield batch.columns, batch.num_rows
+        self._line += block.count(b"\n")
+
+    def _row_by_row(self, block: bytes) -> tuple[list[Any], int]:
+        with csv_rows(
+            io.BytesIO(block), _RESULT, ZohoBulkReadError, header=self._header, line=self._line
+        ) as rows:
+            cells = [[cell or None for cell in row] for row in rows]
+        texts = self._pa.string()
+        return [
+            self._pa.array([row[place] for row in cells], texts) for place in range(len(self._header))
+        ], len(cells)
 
 
 def _copy_events(stream: BinaryIO, file: BinaryIO) -> int:
     events = 0
     rest = b""
-    for chunk in _chunks(stream):
+    while chunk := stream.read(_CHUNK):
         file.write(chunk)
         # A description can hold the same words, but not at the start of a line: there a folded line has a space.
         lines = (rest + chunk).split(b"\n")

@@ -8,25 +8,29 @@ from typing import Literal, NamedTuple
 from airflow_provider_zohocrm.exceptions import ZohoConfigurationError, ZohoValidationError
 from airflow_provider_zohocrm.storage.locations import local_path
 
+Compression = Literal["", "gzip", "zstd"]
+
 
 class FileFormat(NamedTuple):
     """The format of a file.
 
     :param name: what the (unpacked) content is.
     :param suffix: the end of the file name that says so, in lower case, e.g. ``.csv.gz``.
-    :param compressed: whether the content is packed with gzip.
+    :param compression: how the content is packed.
     """
 
     name: Literal["jsonl", "csv", "parquet", "ics", "zip"]
     suffix: str
-    compressed: bool = False
+    compression: Compression = ""
 
 
 _RECORD_FORMATS = (
     FileFormat("jsonl", ".jsonl"),
-    FileFormat("jsonl", ".jsonl.gz", compressed=True),
+    FileFormat("jsonl", ".jsonl.gz", "gzip"),
+    FileFormat("jsonl", ".jsonl.zst", "zstd"),
     FileFormat("csv", ".csv"),
-    FileFormat("csv", ".csv.gz", compressed=True),
+    FileFormat("csv", ".csv.gz", "gzip"),
+    FileFormat("csv", ".csv.zst", "zstd"),
     FileFormat("parquet", ".parquet"),
 )
 _RAW_FORMATS = (FileFormat("ics", ".ics"), FileFormat("zip", ".zip"))
@@ -39,15 +43,14 @@ def file_format(path: str, *, raw: bool = False) -> FileFormat:
     :param raw: ask for a format that is passed through as it is (``.ics``, ``.zip``) instead of one of records.
     :return: the format.
     :raises ZohoValidationError: when the suffix is none of those that work, or a ``file://`` URI is not absolute.
-    :raises ZohoConfigurationError: for Parquet where pyarrow is not installed.
+    :raises ZohoConfigurationError: for Parquet where pyarrow is not installed, for zstd where zstandard is not.
     """
     found = _match(path, _RAW_FORMATS if raw else _RECORD_FORMATS)
     local_path(path)
-    if found.name == "parquet" and find_spec("pyarrow") is None:
-        raise ZohoConfigurationError(
-            f"{path!r} needs pyarrow, which is not installed: "
-            "run `pip install airflow-provider-zohocrm[parquet]`, or choose a .csv or .jsonl file."
-        )
+    if found.name == "parquet":
+        _require(path, "pyarrow", "parquet", "choose a .csv or .jsonl file")
+    if found.compression == "zstd":
+        _require(path, "zstandard", "zstd", "choose a file that ends with .gz")
     return found
 
 
@@ -61,11 +64,29 @@ def numbered_path(path: str, number: int) -> str:
     """
     if number < 1:
         raise ZohoValidationError(f"Pages are counted from 1, not {number}.")
-    suffix = _match(path, _RECORD_FORMATS + _RAW_FORMATS).suffix
+    suffix = file_suffix(path)
     if number == 1:
         return path
     cut = len(path) - len(suffix)
     return f"{path[:cut]}-{number:04d}{path[cut:]}"
+
+
+def file_suffix(path: str) -> str:
+    """Tell the end of a file name that stands for its format.
+
+    :param path: local path, or URI of object storage.
+    :return: the suffix in lower case, e.g. ``.csv.gz``.
+    :raises ZohoValidationError: when the suffix is not known.
+    """
+    return _match(path, _RECORD_FORMATS + _RAW_FORMATS).suffix
+
+
+def _require(path: str, package: str, extra: str, otherwise: str) -> None:
+    if find_spec(package) is None:
+        raise ZohoConfigurationError(
+            f"{path!r} needs {package}, which is not installed: "
+            f"run `pip install airflow-provider-zohocrm[{extra}]`, or {otherwise}."
+        )
 
 
 def _match(path: str, known: tuple[FileFormat, ...]) -> FileFormat:

@@ -54,6 +54,23 @@ def object_file(path: str) -> tuple[Any, str]:
         ) from error
 
 
+def file_exists(path: str) -> bool:
+    """Tell whether a file is there.
+
+    :param path: local path, or URI of object storage.
+    :raises ZohoStorageError: when the place cannot be reached.
+    """
+    local = local_path(path)
+    if local is not None:
+        return local.is_file()
+    fs, name = object_file(path)
+    try:
+        return bool(fs.isfile(name))
+    except Exception as error:
+        # Beside OSError there are the errors of each vendor's SDK, which share no base.
+        raise storage_error("look for", path, error) from error
+
+
 def storage_error(action: str, path: str, error: BaseException, *, hint: str = "") -> ZohoStorageError:
     """Turn the error of a file system into one that says what to do.
 

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from airflow_provider_zohocrm.storage.formats import Compression
+
 _BUFFER = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 1_000
+# What is unpacked at once may be many times as large.
+_PACKED = 16 << 10
 
 
 def read_records(path: str) -> Iterator[dict[str, Any]]:
@@ -40,7 +44,7 @@ def read_records(path: str) -> Iterator[dict[str, Any]]:
     parse = {"jsonl": _json_lines, "csv": _csv, "parquet": _parquet}[format_.name]
 
     def records() -> Iterator[dict[str, Any]]:
-        with _opened(path, compressed=format_.compressed) as file:
+        with _opened(path, format_.compression) as file:
             yield from parse(file, path)
 
     return records()
@@ -107,7 +111,7 @@ def _to_microseconds(pa: Any, schema: Any) -> Any:
 
 
 @contextmanager
-def _opened(path: str, *, compressed: bool) -> Iterator[BinaryIO]:
+def _opened(path: str, compression: Compression) -> Iterator[BinaryIO]:
     local = local_path(path)
     with ExitStack() as stack:
         raw: Any
@@ -123,8 +127,10 @@ def _opened(path: str, *, compressed: bool) -> Iterator[BinaryIO]:
             # Beside OSError there are the errors of each vendor's SDK, which share no base.
             raise storage_error("read", path, error) from error
         stack.callback(raw.close)
-        if compressed:
+        if compression == "gzip":
             raw = gzip.GzipFile(fileobj=raw)
+        elif compression == "zstd":
+            raw = io.BufferedReader(_Zstd(raw))
         yield cast("BinaryIO", io.BufferedReader(_Source(raw, path), _BUFFER))
 
 
@@ -161,3 +167,38 @@ class _Source(io.RawIOBase):
     def tell(self) -> int:
         position: int = self._file.tell()
         return position
+
+
+class _Zstd(io.RawIOBase):
+    """Unpacks zstd, of one frame or several, and does not take a cut file for a whole one."""
+
+    def __init__(self, file: Any) -> None:
+        import zstandard
+
+        self._file = file
+        self._unpacker = zstandard.ZstdDecompressor()
+        self._frame: Any = None
+        self._packed = b""
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer)
+        while not self._ready and self._unpack():
+            pass
+        part, self._ready = self._ready[: view.nbytes], self._ready[view.nbytes :]
+        view[: len(part)] = part
+        return len(part)
+
+    def _unpack(self) -> bool:
+        packed = self._packed or self._file.read(_PACKED)
+        if not packed:
+            if self._frame is not None:
+                raise EOFError("the file ends before its zstd frame does")
+            return False
+        frame = self._frame or self._unpacker.decompressobj()
+        self._ready = memoryview(frame.decompress(packed))
+        self._packed, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import io
 import os
 import tempfile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from airflow_provider_zohocrm.storage.formats import Compression
+
 _BUFFER = 1 << 20
 
 # Twice as fast as the usual 6, and records grow by 2 % only.
@@ -30,44 +33,26 @@ _LEVEL = 4
 _WHOLE_UPLOADS: dict[str, dict[str, Any]] = {"s3fs": {}, "gcsfs": {}, "adlfs": {"overwrite": True}}
 
 
-class FileInfo(TypedDict):
+class _TypeErrors(TypedDict, total=False):
+    type_errors: int
+
+
+class FileInfo(_TypeErrors):
     """One finished file, as plain JSON.
 
-    ``path`` is the path as it was given, ``records`` the number of records, ``bytes`` the size of the file.
+    ``path`` is the path as it was given, ``records`` the number of records, ``bytes`` the size of the file,
+    ``sha256`` the hex digest of its bytes. ``type_errors`` is the number of values set aside, and only there in files
+    written with ``on_type_error="string"``.
     """
 
     path: str
     records: int
     bytes: int
+    sha256: str
 
 
 class StagedFile:
-    """A file on its way.
-
-    :param file: takes the content; packs it where the format asks for it.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.bytes: int | None = None
-        """Size of the published file; None until then."""
-
-    def info(self, path: str, records: int) -> FileInfo:
-        """Describe the finished file.
-
-        :param path: the path as the user gave it.
-        :param records: number of records in the file.
-        :return: the description.
-        :raises ZohoStorageError: when the file is not published.
-        """
-        if self.bytes is None:
-            raise ZohoStorageError(f"{path!r} is not finished.")
-        return FileInfo(path=path, records=records, bytes=self.bytes)
-
-
-@contextmanager
-def staged_file(path: str, *, compressed: bool = False) -> Iterator[StagedFile]:
-    """Write a file under a temporary name and publish it when the block ends without an error.
+    """A file on its way: written under a temporary name, then published.
 
     A local file is written beside its final name. What goes to object storage is collected in a local temporary
     file (``TMPDIR`` says where) and uploaded at the end: a file that is opened on object storage and left by an
@@ -75,41 +60,114 @@ def staged_file(path: str, *, compressed: bool = False) -> Iterator[StagedFile]:
     replaced on success and kept on failure.
 
     :param path: local path, or URI of object storage. Folders are made where they are missing.
-    :param compressed: pack the content with gzip.
+    :param compression: how to pack the content.
+    :raises ZohoStorageError: when the place cannot be reached or written to.
+    """
+
+    def __init__(self, path: str, compression: Compression = "") -> None:
+        self.path = path
+        self._target = _target(path)
+        self._temporary = self._target.folder / f".{uuid4().hex}.part"
+        with _translated("write", path):
+            # Like any new file of this user; what waits for its upload is nobody else's business.
+            descriptor = os.open(
+                self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._target.permissions
+            )
+        self._sink: _Sink | None = _Sink(os.fdopen(descriptor, "wb", 0), path, self._target.full_disk)
+        self._buffered = io.BufferedWriter(self._sink, _BUFFER)
+        self._packed = _packed(self._buffered, compression)
+        self.file: BinaryIO = (
+            self._buffered
+            if self._packed is None
+            else cast("BinaryIO", io.BufferedWriter(self._packed, _BUFFER))
+        )
+        """Takes the content, until the file is finished; packs it where the format asks for it."""
+        self._size = 0
+        self._digest = ""
+        self._published = False
+
+    def finish(self) -> None:
+        """Complete the file under its temporary name, and let go of its buffers.
+
+        :raises ZohoStorageError: when the disk takes no more.
+        """
+        sink = self._sink
+        if sink is None:
+            return
+        self.file.flush()
+        if self._packed is not None:
+            self._packed.close()
+        self._buffered.flush()
+        self._size, self._digest = sink.size, sink.hash.hexdigest()
+        self._close(sink)
+
+    def publish(self) -> None:
+        """Let the file appear under its final name.
+
+        :raises ZohoStorageError: when the disk takes no more, or the upload fails.
+        """
+        self.finish()
+        self._target.publish(self._temporary)
+        self._published = True
+
+    def discard(self) -> None:
+        """Remove what is not published; nothing, where all is."""
+        try:
+            if self._sink is not None:
+                self._close(self._sink)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def info(self, records: int) -> FileInfo:
+        """Describe the published file.
+
+        :param records: number of records in the file.
+        :return: the description.
+        :raises ZohoStorageError: when the file is not published.
+        """
+        if not self._published:
+            raise ZohoStorageError(f"{self.path!r} is not finished.")
+        return FileInfo(path=self.path, records=records, bytes=self._size, sha256=self._digest)
+
+    def _close(self, sink: _Sink) -> None:
+        # What is above flushes when it is closed or collected: that must neither write nor raise any more.
+        sink.abandon()
+        if self._packed is not None:
+            # Refers to itself, so that the file below may be collected before it.
+            self._packed.close()
+        # Each file of many would keep its buffers.
+        del self.file, self._packed, self._buffered
+        self._sink = None
+
+
+@contextmanager
+def staged_file(path: str, compression: Compression = "") -> Iterator[StagedFile]:
+    """Write a file under a temporary name and publish it when the block ends without an error.
+
+    :param path: local path, or URI of object storage (see :class:`StagedFile`).
+    :param compression: how to pack the content.
     :return: context manager that gives the :class:`StagedFile`.
     :raises ZohoStorageError: when the place cannot be reached, written to, or uploaded to.
     """
-    target = _target(path)
-    temporary = target.folder / f".{uuid4().hex}.part"
+    staged = StagedFile(path, compression)
     try:
-        with _translated("write", path):
-            # Like any new file of this user; what waits for its upload is nobody else's business.
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, target.permissions)
-        with os.fdopen(descriptor, "wb", 0) as raw:
-            sink = _Sink(raw, path, target.full_disk)
-            buffered = io.BufferedWriter(sink, _BUFFER)
-            # No name and no time in the gzip header: equal records give equal bytes.
-            packed = gzip.GzipFile("", "wb", _LEVEL, buffered, mtime=0) if compressed else None
-            staged = StagedFile(
-                cast("BinaryIO", io.BufferedWriter(cast("Any", packed), _BUFFER) if packed else buffered)
-            )
-            try:
-                yield staged
-                staged.file.flush()
-                if packed:
-                    packed.close()
-                buffered.flush()
-            finally:
-                # What is above flushes when it is closed or collected: that must neither write nor raise any more.
-                sink.abandon()
-                if packed:
-                    # Refers to itself, so that the file below may be collected before it.
-                    packed.close()
-            size = os.fstat(raw.fileno()).st_size
-        target.publish(temporary)
-        staged.bytes = size
+        yield staged
+        staged.publish()
     finally:
-        temporary.unlink(missing_ok=True)
+        staged.discard()
+
+
+def _packed(file: BinaryIO, compression: Compression) -> Any:
+    if compression == "gzip":
+        # No name and no time in the gzip header: equal records give equal bytes.
+        return gzip.GzipFile("", "wb", _LEVEL, file, mtime=0)
+    if compression == "zstd":
+        import zstandard
+
+        # gzip has a checksum, too.
+        packer = zstandard.ZstdCompressor(level=3, write_checksum=True)
+        return packer.stream_writer(file, closefd=False)
+    return None
 
 
 class _Sink(io.RawIOBase):
@@ -120,6 +178,8 @@ class _Sink(io.RawIOBase):
         self._path = path
         self._full_disk = full_disk
         self._abandoned = False
+        self.size = 0
+        self.hash = hashlib.sha256()
 
     def writable(self) -> bool:
         return True
@@ -128,13 +188,17 @@ class _Sink(io.RawIOBase):
         if self._abandoned:
             return memoryview(data).nbytes
         try:
-            return self._raw.write(data)
+            written = self._raw.write(data)
         except OSError as error:
             raise storage_error("write", self._path, error, hint=self._full_disk) from error
+        self.hash.update(memoryview(data)[:written])
+        self.size += written
+        return written
 
     def abandon(self) -> None:
-        """Let whatever is still written vanish."""
+        """Close the file, and let whatever is still written vanish."""
         self._abandoned = True
+        self._raw.close()
 
 
 class _Target(Protocol):

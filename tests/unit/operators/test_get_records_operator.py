@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -42,6 +43,7 @@ def test_jsonl_holds_the_records_as_they_are(leads, tmp_path):
         "path": str(path),
         "records": 3,
         "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "module": "Leads",
         "fields": FIELDS,
         "max_modified_time": "2026-01-04T23:30:00+00:00",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gc
 import gzip
+import hashlib
 import io
 import random
 import tracemalloc
@@ -13,9 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoValidationError
-from airflow_provider_zohocrm.storage import exports, read_records, write_csv_export, write_raw_export
+from airflow_provider_zohocrm.storage import (
+    exports,
+    read_records,
+    write_csv_export,
+    write_raw_export,
+)
 
-SUFFIXES = ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"]
+SUFFIXES = ["csv", "csv.gz", "csv.zst", "jsonl", "jsonl.gz", "jsonl.zst", "parquet"]
 
 EXPORT = (
     b"Id,Last_Name,Note\r\n"
@@ -30,40 +36,51 @@ ROWS = [
 ]
 
 
+def export(stream, path, **options):
+    (info,) = write_csv_export(stream, path, **options)
+    return info
+
+
+def described(path, records):
+    content = path.read_bytes()
+    return {
+        "path": str(path),
+        "records": records,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
 def test_csv_is_kept_byte_by_byte(tmp_path):
     path = tmp_path / "a.csv"
-    assert write_csv_export(io.BytesIO(EXPORT), str(path)) == {
-        "path": str(path),
-        "records": 3,
-        "bytes": len(EXPORT),
-    }
+    assert export(io.BytesIO(EXPORT), str(path)) == described(path, 3)
     assert path.read_bytes() == EXPORT
 
 
 def test_csv_gz_holds_the_same_bytes(tmp_path):
     path = tmp_path / "a.csv.gz"
-    info = write_csv_export(io.BytesIO(EXPORT), str(path))
-    assert info == {"path": str(path), "records": 3, "bytes": path.stat().st_size}
+    info = export(io.BytesIO(EXPORT), str(path))
+    assert info == described(path, 3)
     assert gzip.decompress(path.read_bytes()) == EXPORT
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet"])
 def test_other_formats_hold_texts_and_null_for_an_empty_cell(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    info = write_csv_export(io.BytesIO(b"\xef\xbb\xbf" + EXPORT), str(path))
-    assert info == {"path": str(path), "records": 3, "bytes": path.stat().st_size}
+    info = export(io.BytesIO(b"\xef\xbb\xbf" + EXPORT), str(path))
+    assert info == described(path, 3)
     assert list(read_records(str(path))) == ROWS
 
 
 def test_parquet_columns_are_all_strings(tmp_path):
-    write_csv_export(io.BytesIO(b"Id,Amount\n1,\n2,\n"), str(tmp_path / "a.parquet"))
+    export(io.BytesIO(b"Id,Amount\n1,\n2,\n"), str(tmp_path / "a.parquet"))
     schema = pq.read_schema(tmp_path / "a.parquet")
     assert [(field.name, field.type) for field in schema] == [("Id", pa.string()), ("Amount", pa.string())]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_a_column_that_comes_twice_is_one(tmp_path, suffix):
-    write_csv_export(io.BytesIO(b"Id,Name,Id\n1,x,1\n"), str(tmp_path / f"a.{suffix}"))
+    export(io.BytesIO(b"Id,Name,Id\n1,x,1\n"), str(tmp_path / f"a.{suffix}"))
     assert list(read_records(str(tmp_path / f"a.{suffix}"))) == [{"Id": "1", "Name": "x"}]
 
 
@@ -86,12 +103,12 @@ COUNTED = [
 @pytest.mark.parametrize(("content", "rows"), COUNTED)
 def test_rows_are_counted_alike_in_every_format(tmp_path, suffix, content, rows):
     path = str(tmp_path / f"a.{suffix}")
-    assert write_csv_export(io.BytesIO(content), path)["records"] == rows
+    assert export(io.BytesIO(content), path)["records"] == rows
     assert len(list(read_records(path))) == rows
 
 
 def test_an_empty_result_is_an_empty_csv(tmp_path):
-    assert write_csv_export(io.BytesIO(b""), str(tmp_path / "a.csv"))["bytes"] == 0
+    assert export(io.BytesIO(b""), str(tmp_path / "a.csv"))["bytes"] == 0
     assert (tmp_path / "a.csv").read_bytes() == b""
 
 
@@ -99,7 +116,7 @@ def test_an_empty_result_is_an_empty_csv(tmp_path):
 def test_the_count_does_not_depend_on_where_chunks_end(tmp_path, chunk, monkeypatch):
     monkeypatch.setattr(exports, "_CHUNK", chunk)
     for content, rows in COUNTED:
-        assert write_csv_export(io.BytesIO(content), str(tmp_path / "a.csv"))["records"] == rows, content
+        assert export(io.BytesIO(content), str(tmp_path / "a.csv"))["records"] == rows, content
     rng = random.Random(chunk)
     for turn in range(30):
         text = io.StringIO(newline="")
@@ -109,7 +126,7 @@ def test_the_count_does_not_depend_on_where_chunks_end(tmp_path, chunk, monkeypa
             writer.writerow(["1", *("".join(rng.choices('ab",\n\ré', k=rng.randrange(6))) for _ in range(3))])
         content = text.getvalue().encode()
         path = str(tmp_path / f"{turn}.csv")
-        assert write_csv_export(io.BytesIO(content), path)["records"] == rows, content
+        assert export(io.BytesIO(content), path)["records"] == rows, content
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -120,7 +137,7 @@ def test_the_stream_is_only_read_forward_and_left_open(tmp_path, suffix, source)
         archive.writestr("1.csv", EXPORT)
     with zipfile.ZipFile(packed) as archive, archive.open("1.csv") as member:
         stream = member if source == "zip" else io.BufferedReader(OneByOne(EXPORT))
-        assert write_csv_export(stream, str(tmp_path / f"a.{suffix}"))["records"] == 3
+        assert export(stream, str(tmp_path / f"a.{suffix}"))["records"] == 3
         gc.collect()
         assert not stream.closed
 
@@ -149,7 +166,7 @@ class OneByOne(io.RawIOBase):
 def test_an_error_of_the_source_passes_through_and_leaves_nothing(tmp_path, suffix):
     error = zipfile.BadZipFile("Bad CRC-32")
     with pytest.raises(zipfile.BadZipFile) as caught:
-        write_csv_export(io.BufferedReader(OneByOne(EXPORT, error)), str(tmp_path / f"a.{suffix}"))
+        export(io.BufferedReader(OneByOne(EXPORT, error)), str(tmp_path / f"a.{suffix}"))
     assert caught.value is error
     assert list(tmp_path.iterdir()) == []
 
@@ -158,7 +175,7 @@ def test_an_error_of_the_source_passes_through_and_leaves_nothing(tmp_path, suff
 def test_a_result_cut_off_within_quotes_is_no_result(tmp_path, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(b"of yesterday")
     with pytest.raises(ZohoBulkReadError):
-        write_csv_export(io.BytesIO(b'Id,Note\n1,a\n2,"cut'), str(tmp_path / f"a.{suffix}"))
+        export(io.BytesIO(b'Id,Note\n1,a\n2,"cut'), str(tmp_path / f"a.{suffix}"))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of yesterday"]
 
 
@@ -166,9 +183,9 @@ def test_a_result_cut_off_within_quotes_is_no_result(tmp_path, suffix):
 @pytest.mark.parametrize("expected", [0, 2, 4])
 def test_more_or_fewer_rows_than_zoho_counted_are_no_result(tmp_path, suffix, expected):
     with pytest.raises(ZohoBulkReadError, match=f"counts {expected} records, and its result holds 3"):
-        write_csv_export(io.BytesIO(EXPORT), str(tmp_path / f"a.{suffix}"), expected=expected)
+        export(io.BytesIO(EXPORT), str(tmp_path / f"a.{suffix}"), expected=expected)
     assert list(tmp_path.iterdir()) == []
-    assert write_csv_export(io.BytesIO(EXPORT), str(tmp_path / f"a.{suffix}"), expected=3)["records"] == 3
+    assert export(io.BytesIO(EXPORT), str(tmp_path / f"a.{suffix}"), expected=3)["records"] == 3
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -178,13 +195,13 @@ def test_more_or_fewer_rows_than_zoho_counted_are_no_result(tmp_path, suffix, ex
 )
 def test_a_result_that_is_no_table_is_an_error_of_the_job(tmp_path, suffix, content, message):
     with pytest.raises(ZohoBulkReadError, match=message):
-        write_csv_export(io.BytesIO(content), str(tmp_path / f"a.{suffix}"))
+        export(io.BytesIO(content), str(tmp_path / f"a.{suffix}"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_formats_are_checked(tmp_path):
     with pytest.raises(ZohoValidationError):
-        write_csv_export(io.BytesIO(EXPORT), str(tmp_path / "a.ics"))
+        export(io.BytesIO(EXPORT), str(tmp_path / "a.ics"))
     with pytest.raises(ZohoValidationError):
         write_raw_export(io.BytesIO(b""), str(tmp_path / "a.csv"))
 
@@ -214,10 +231,10 @@ class Generated(io.RawIOBase):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_does_not_grow_with_the_rows(tmp_path, suffix):
     rows = 30_000
-    write_csv_export(io.BytesIO(EXPORT), str(tmp_path / f"first.{suffix}"))
+    export(io.BytesIO(EXPORT), str(tmp_path / f"first.{suffix}"))
     tracemalloc.start()
     try:
-        info = write_csv_export(io.BufferedReader(Generated(rows)), str(tmp_path / f"a.{suffix}"))
+        info = export(io.BufferedReader(Generated(rows)), str(tmp_path / f"a.{suffix}"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -234,9 +251,5 @@ def test_ics_is_kept_byte_by_byte_and_its_events_counted(tmp_path, monkeypatch):
     for chunk in (1, 5, 1 << 20):
         monkeypatch.setattr(exports, "_CHUNK", chunk)
         path = tmp_path / f"{chunk}.ics"
-        assert write_raw_export(io.BytesIO(content), str(path)) == {
-            "path": str(path),
-            "records": 3,
-            "bytes": len(content),
-        }
+        assert write_raw_export(io.BytesIO(content), str(path)) == described(path, 3)
         assert path.read_bytes() == content

@@ -6,17 +6,19 @@ import sys
 import pytest
 
 from airflow_provider_zohocrm.exceptions import ZohoConfigurationError, ZohoValidationError
-from airflow_provider_zohocrm.storage import file_format, formats, numbered_path
+from airflow_provider_zohocrm.storage import file_format, formats, numbered_path, open_record_writer
 
 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("leads.jsonl", ("jsonl", ".jsonl", False)),
-        ("/data/leads.jsonl.gz", ("jsonl", ".jsonl.gz", True)),
-        ("file:///data/leads.CSV", ("csv", ".csv", False)),
-        ("s3://conn@bucket/a.parquet/leads.2024.csv.gz", ("csv", ".csv.gz", True)),
-        ("gs://bucket/leads.parquet", ("parquet", ".parquet", False)),
+        ("leads.jsonl", ("jsonl", ".jsonl", "")),
+        ("/data/leads.jsonl.gz", ("jsonl", ".jsonl.gz", "gzip")),
+        ("file:///data/leads.CSV", ("csv", ".csv", "")),
+        ("s3://conn@bucket/a.parquet/leads.2024.csv.gz", ("csv", ".csv.gz", "gzip")),
+        ("gs://bucket/leads.parquet", ("parquet", ".parquet", "")),
+        ("leads.CSV.ZST", ("csv", ".csv.zst", "zstd")),
+        ("leads.jsonl.zst", ("jsonl", ".jsonl.zst", "zstd")),
     ],
 )
 def test_the_suffix_tells_the_format(path, expected):
@@ -27,7 +29,10 @@ def test_the_suffix_tells_the_format(path, expected):
     "path", ["leads", "leads.json", "leads.gz", "leads.csv.zip", "leads.ics", "leads.csv/", ""]
 )
 def test_an_unknown_suffix_is_refused_with_those_that_work(path):
-    with pytest.raises(ZohoValidationError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz, \.parquet"):
+    with pytest.raises(
+        ZohoValidationError,
+        match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.csv, \.csv\.gz, \.csv\.zst, \.parquet",
+    ):
         file_format(path)
 
 
@@ -48,6 +53,18 @@ def test_parquet_without_pyarrow_names_the_extra(monkeypatch):
     with pytest.raises(ZohoConfigurationError, match=r"pip install airflow-provider-zohocrm\[parquet\]"):
         file_format("leads.parquet")
     assert file_format("leads.csv").name == "csv"
+
+
+@pytest.mark.parametrize("name", ["leads.csv.zst", "leads.jsonl.zst"])
+def test_zstd_without_zstandard_names_the_extra_before_anything_is_written(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with (
+        pytest.raises(ZohoConfigurationError, match=r"pip install airflow-provider-zohocrm\[zstd\]"),
+        open_record_writer(str(tmp_path / name), ["id"]),
+    ):
+        pytest.fail("opened")
+    assert list(tmp_path.iterdir()) == []
+    assert file_format("leads.csv.gz").name == "csv"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +95,7 @@ def test_local_files_need_neither_airflow_nor_pyarrow(tmp_path):
         "from airflow_provider_zohocrm.storage import open_record_writer, read_records\n"
         f"with open_record_writer({str(tmp_path / 'a.csv')!r}, ['id']) as writer: writer.write([{{'id': '1'}}])\n"
         f"assert list(read_records({str(tmp_path / 'a.csv')!r})) == [{{'id': '1'}}]\n"
-        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'airflow', 'pyarrow', 'fsspec'}))\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'airflow', 'pyarrow', 'fsspec', 'zstandard'}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import stat
@@ -21,7 +22,7 @@ try:
 except ImportError:
     from airflow.io.store import attach
 
-SUFFIXES = ["jsonl", "jsonl.gz", "csv", "csv.gz", "parquet"]
+SUFFIXES = ["jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "parquet"]
 RECORDS = [{"id": str(number), "Name": os.urandom(500).hex()} for number in range(1_500)]
 
 
@@ -272,7 +273,13 @@ class TestObjectStorage:
             (temporary,) = spool.iterdir()
             assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
         assert fs.names() == [f"/bucket/a [1]/leads.{suffix}"]
-        assert writer.info == {"path": path, "records": len(RECORDS), "bytes": fs.size(fs.names()[0])}
+        content = fs.cat_file(fs.names()[0])
+        assert writer.info == {
+            "path": path,
+            "records": len(RECORDS),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
         assert list(spool.iterdir()) == []
         assert list(read_records(path)) == RECORDS
 

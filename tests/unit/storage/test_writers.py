@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import enum
 import gzip
+import hashlib
 import json
 import uuid
 from datetime import date, datetime, time, timedelta, timezone
@@ -12,11 +13,12 @@ from types import MappingProxyType
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
 from airflow_provider_zohocrm.storage import open_record_writer, parquet, read_records
 
-SUFFIXES = ["jsonl", "jsonl.gz", "csv", "csv.gz", "parquet"]
+SUFFIXES = ["jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "parquet"]
 
 TEXTS = [
     "1234567890123456789",
@@ -50,7 +52,13 @@ def test_texts_come_back_unchanged(tmp_path, suffix):
     path = tmp_path / f"leads.{suffix}"
     records = [{"id": str(index), "Name": text, text.strip() or "x": "v"} for index, text in enumerate(TEXTS)]
     info = write(path, records, ["id", "Name"])
-    assert info == {"path": str(path), "records": len(TEXTS), "bytes": path.stat().st_size}
+    content = path.read_bytes()
+    assert info == {
+        "path": str(path),
+        "records": len(TEXTS),
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     read = list(read_records(str(path)))
     assert [record["Name"] for record in read] == TEXTS
     assert [record["id"] for record in read] == [str(index) for index in range(len(TEXTS))]
@@ -172,7 +180,7 @@ def test_pages_are_written_one_after_the_other(tmp_path):
     assert [record["n"] for record in read_records(str(tmp_path / "a.jsonl"))] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("suffix", ["jsonl.gz", "csv.gz"])
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "csv.gz", "jsonl.zst", "csv.zst", "parquet"])
 def test_equal_records_give_equal_bytes(tmp_path, suffix, monkeypatch):
     write(tmp_path / f"a.{suffix}", [{"a": 1}], ["a"])
     monkeypatch.setattr("time.time", lambda: 2e9)
@@ -184,6 +192,22 @@ def test_packed_files_are_gzip(tmp_path):
     write(tmp_path / "a.jsonl.gz", [{"a": 1}])
     with gzip.open(tmp_path / "a.jsonl.gz") as file:
         assert file.read() == b'{"a":1}\n'
+
+
+def test_packed_files_are_zstd(tmp_path):
+    write(tmp_path / "a.jsonl.zst", [{"a": 1}])
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    assert unpacker.decompress((tmp_path / "a.jsonl.zst").read_bytes()) == b'{"a":1}\n'
+
+
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "jsonl.zst", "csv.zst"])
+def test_equal_records_in_other_pages_give_equal_bytes(tmp_path, suffix):
+    records = [{"a": f"{number * 7919 % 100_003}", "b": "x" * (number % 50)} for number in range(40_000)]
+    write(tmp_path / f"a.{suffix}", records, ["a", "b"])
+    with open_record_writer(str(tmp_path / f"b.{suffix}"), ["a", "b"]) as writer:
+        for start in range(0, len(records), 77):
+            writer.write(records[start : start + 77])
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
@@ -239,12 +263,12 @@ def test_row_groups_of_parquet_are_bounded(tmp_path, monkeypatch):
 def test_long_values_end_a_batch_of_parquet_early(tmp_path, monkeypatch):
     held = []
 
-    class Spy(parquet.ParquetRows):
-        def add(self, row):
-            super().add(row)
+    class Spy(parquet.ParquetRecords):
+        def add(self, record):
+            super().add(record)
             held.append(self._characters)
 
-    monkeypatch.setattr("airflow_provider_zohocrm.storage.writers.ParquetRows", Spy)
+    monkeypatch.setattr("airflow_provider_zohocrm.storage.writers.ParquetRecords", Spy)
     write(tmp_path / "a.parquet", ({"a": "x" * (1 << 20)} for _ in range(40)), ["a"])
-    assert max(held) < 5 << 20
+    assert max(held) < 2 << 20
     assert pq.read_metadata(tmp_path / "a.parquet").num_rows == 40

@@ -1,0 +1,110 @@
+"""What a task keeps from one try to the next, where Airflow has a place for that (3.3 and newer)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm._compat import task_state_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+
+log = logging.getLogger(__name__)
+
+# Airflow warns above 65,535 bytes; some room is for what it wraps around the value.
+_LARGE = 64_000
+
+
+class Checkpoint:
+    """A plain JSON value under one key of Airflow's task state store; does nothing where there is no store.
+
+    Airflow keeps the store over retries and also over "Clear", which means "run again" to its users. A task that is
+    cleared gets a new ``max_tries`` (``clear_task_instances`` sets it to the tries so far plus the retries), so a value
+    that was kept under another one is not used.
+
+    :param context: the task's context.
+    :param key: the key.
+    :param fingerprint: of everything that decides the result, see :func:`fingerprint`.
+    :param enabled: False to do nothing.
+    """
+
+    def __init__(self, context: Context, key: str, fingerprint: str, *, enabled: bool = True) -> None:
+        self._store = task_state_store(context) if enabled else None
+        self._key = key
+        self._fingerprint = fingerprint
+        self._max_tries = getattr(context.get("ti"), "max_tries", None)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what an earlier try of this run of the task has kept, or None."""
+        if self._store is None:
+            return None
+        try:
+            kept = self._store.get(self._key)
+        except Exception as error:  # noqa: BLE001  # whatever Airflow has: the task can run without
+            log.warning("The checkpoint cannot be read, starting from the beginning: %s", error)
+            return None
+        if not isinstance(kept, dict):
+            return None
+        if kept.get("max_tries") != self._max_tries:
+            log.info("The task was cleared: starting from the beginning")
+        elif kept.get("fingerprint") != self._fingerprint:
+            log.info("The task was changed since its last try: starting from the beginning")
+        else:
+            value: dict[str, Any] = _unpacked(kept)
+            return value
+        self.delete()
+        return None
+
+    def save(self, value: Mapping[str, Any]) -> None:
+        """Keep a value for further tries."""
+        if self._store is None:
+            return
+        kept = {"fingerprint": self._fingerprint, "max_tries": self._max_tries, **_packed(value)}
+        try:
+            self._store.set(self._key, kept)
+        except Exception as error:  # noqa: BLE001  # as above
+            log.warning(
+                "The checkpoint cannot be kept; a further try will begin before this point: %s", error
+            )
+
+    def delete(self) -> None:
+        """Forget the value."""
+        if self._store is None:
+            return
+        try:
+            self._store.delete(self._key)
+        except Exception as error:  # noqa: BLE001  # as above
+            log.warning("The checkpoint cannot be deleted: %s", error)
+
+
+def fingerprint(**parts: Any) -> str:
+    """Compute one text from everything that decides a result; equal parts give equal texts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def organisation(hook: ZohoCRMHook) -> list[str | None]:
+    """Tell which organisation a hook speaks to, without a secret and without a call."""
+    credentials = hook.transport.credentials
+    return [credentials.client_id, credentials.data_center, credentials.environment, credentials.soid]
+
+
+def _packed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Render a value; readable as long as it is not large."""
+    text = json.dumps(value, separators=(",", ":")).encode()
+    if len(text) <= _LARGE:
+        return {"value": dict(value)}
+    return {"packed": base64.b85encode(zlib.compress(text, 9)).decode()}
+
+
+def _unpacked(kept: Mapping[str, Any]) -> Any:
+    if "packed" in kept:
+        return json.loads(zlib.decompress(base64.b85decode(kept["packed"])))
+    return kept["value"]

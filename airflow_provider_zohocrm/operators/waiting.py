@@ -1,0 +1,58 @@
+"""Waiting for bulk read jobs without a worker slot: one way for all operators."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
+from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_zohocrm.extraction.bulk import BulkExport
+
+
+def deferral(
+    export: BulkExport,
+    *,
+    timeout: float,
+    zohocrm_conn_id: str,
+    poll_interval: float,
+    max_poll_interval: float,
+    api_version: str | None,
+) -> dict[str, Any]:
+    """Build the arguments of ``BaseOperator.defer`` that tell what is waited for, and how long.
+
+    :param export: the export whose jobs are waited for.
+    :param timeout: seconds that one job may take.
+    """
+    end_time = export.deadline(timeout)
+    jobs = export.waiting_for
+    return {
+        "trigger": BulkReadJobTrigger(
+            job_id=jobs if len(jobs) > 1 else jobs[0],
+            zohocrm_conn_id=zohocrm_conn_id,
+            poll_interval=poll_interval,
+            max_poll_interval=max_poll_interval,
+            end_time=end_time,
+            api_version=api_version,
+        ),
+        # A back-stop for a trigger that never fires; the trigger's own deadline comes first.
+        "timeout": timedelta(seconds=max(0.0, end_time - time.time()) + 10 * max_poll_interval),
+    }
+
+
+def check_event(event: Any, export: BulkExport, timeout: float) -> None:
+    """Check what the trigger sent.
+
+    What has become of the jobs it names is for the export to see: it knows what to keep of them.
+
+    :raises ZohoBulkReadTimeoutError: if a job did not end in time.
+    :raises ZohoBulkReadError: if the trigger failed.
+    """
+    told = event if isinstance(event, dict) else {}
+    if told.get("status") == "timeout":
+        raise export.timed_out(timeout)
+    if told.get("status") != "success" and not (told.get("status") == "error" and told.get("jobs")):
+        raise ZohoBulkReadError(str(told.get("message") or f"The trigger sent an unknown event: {event!r}"))

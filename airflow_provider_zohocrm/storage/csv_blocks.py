@@ -1,0 +1,94 @@
+"""A CSV file in blocks of whole rows."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
+from airflow_provider_zohocrm.storage.csv_rows import LONGEST_CELL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BLANK_LINES = (b"\n\n", b"\n\r\n")
+_BLANK_STARTS = (b"\n", b"\r\n")
+_ALL_BUT_QUOTES_AND_NEWLINES = bytes(set(range(256)) - set(b'"\n'))
+
+
+def csv_blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """Read RFC 4180 in blocks that end with a row; the last one may lack its newline.
+
+    :param stream: binary stream. What it raises passes through.
+    :param size: about how many bytes a block has, at least one row.
+    :return: iterator over the blocks.
+    :raises ZohoBulkReadError: when the stream ends within quotes, or a row does not end.
+    """
+    rest = b""
+    while chunk := stream.read(size):
+        rest += chunk
+        end = _last_row_end(rest)
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
+        elif len(rest) > LONGEST_CELL:
+            raise ZohoBulkReadError(
+                f"A row of the result of the bulk read job does not end within {LONGEST_CELL >> 20} MiB: "
+                "its quotes are not those of RFC 4180."
+            )
+    if rest.count(b'"') & 1:
+        raise ZohoBulkReadError(
+            "The result of the bulk read job ends within quotes: it is cut off, or its quotes are not those of "
+            "RFC 4180."
+        )
+    if rest:
+        yield rest
+
+
+def count_rows(block: bytes) -> int:
+    """Count the rows of a block; an empty line is none.
+
+    :param block: whole rows, as of :func:`csv_blocks`.
+    :return: the number of rows, the header among them.
+    """
+    if block.startswith(_BLANK_STARTS) or any(lines in block for lines in _BLANK_LINES):
+        return len(row_ends(block))
+    if b'"' in block:
+        # A newline counts where the quotes before it are even: with nothing else left, those within are odd pieces.
+        pieces = block.translate(None, _ALL_BUT_QUOTES_AND_NEWLINES).replace(b'""', b"").split(b'"')
+        rows = b"".join(pieces[::2]).count(b"\n")
+    else:
+        rows = block.count(b"\n")
+    return rows + (not block.endswith(b"\n") and block != b"\r" and bool(block))
+
+
+def row_ends(block: bytes) -> list[int]:
+    """Find where the rows of a block end; an empty line is none, but belongs to the row after it.
+
+    :param block: whole rows, as of :func:`csv_blocks`.
+    :return: per row the index after its newline.
+    """
+    ends = []
+    at = 0
+    quoted = filled = False
+    for line in io.BytesIO(block):
+        at += len(line)
+        quoted ^= bool(line.count(b'"') & 1)
+        filled |= line not in (b"\n", b"\r\n", b"\r")
+        if filled and not quoted:
+            ends.append(at)
+            filled = False
+    return ends
+
+
+def _last_row_end(block: bytes) -> int:
+    odd = bool(block.count(b'"') & 1)
+    end = len(block)
+    while True:
+        newline = block.rfind(b"\n", 0, end)
+        if newline < 0:
+            return 0
+        odd ^= bool(block.count(b'"', newline, end) & 1)
+        if not odd:
+            return newline + 1
+        end = newline
