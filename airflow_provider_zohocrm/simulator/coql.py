@@ -271,7 +271,6 @@ class Parser:
         while self._accept("or"):
             # What was collected for the database holds for a conjunction only.
             del self.sql[before:]
-            self.exact = False
             tests.append(self._both(top=False))
         return tests[0] if len(tests) == 1 else any_of(tests)
 
@@ -283,7 +282,6 @@ class Parser:
 
     def _one(self, *, top: bool) -> Predicate:
         if self._accept("not"):
-            self.exact = False
             inner = self._one(top=False)
             return lambda row: not inner(row)
         if self._accept("("):

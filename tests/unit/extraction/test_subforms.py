@@ -11,7 +11,7 @@ from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.transport import Transport
-from airflow_provider_zohocrm.exceptions import ZohoServerError, ZohoValidationError
+from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoServerError, ZohoValidationError
 from airflow_provider_zohocrm.extraction.subforms import (
     ParentIds,
     SubformField,
@@ -186,6 +186,13 @@ def test_no_records_are_no_calls(simulator):
 def test_a_failure_in_the_walk_is_no_refusal(simulator):
     simulator.add_fault("status", path="/coql", status=500)
     with pytest.raises(ZohoServerError):
+        read(client(simulator), simulator)
+
+
+def test_a_token_that_is_not_accepted_is_no_refusal(simulator):
+    body = {"code": "INVALID_TOKEN", "message": "invalid oauth token", "status": "error", "details": {}}
+    simulator.add_fault("status", path="/coql", status=401, body=body, count=None)
+    with pytest.raises(ZohoAuthenticationError):
         read(client(simulator), simulator)
 
 

@@ -104,6 +104,9 @@ def test_written_rows_show_and_go(zoho: Zoho):
     # Another change of the record leaves its rows alone.
     zoho.put(f"/crm/v8/Leads/{lead['id']}", {"data": [{"Company": "Zylker"}]})
     assert [row["id"] for row in single(zoho, lead["id"])] == [row["id"] for row in rows]
+    zoho.put(f"/crm/v8/Leads/{lead['id']}", {"data": [{"Positions": [{"id": rows[1]["id"]}]}]})
+    assert rows_of(zoho, f"Parent_Id = '{lead['id']}'") == single(zoho, lead["id"])
+    assert [row["id"] for row in single(zoho, lead["id"])] == [rows[1]["id"]]
     zoho.delete("/crm/v8/Leads", {"ids": lead["id"]})
     assert rows_of(zoho, f"Parent_Id = '{lead['id']}'") == []
     assert len(rows_of(zoho, "id is not null")) == 448
