@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 
 _BUFFER = 256 << 10
 
+# CSV packs to a tenth or less; deflate reaches a thousandth on what was made to fill a disk.
+_LARGE = 256 << 20
+_ABSURD_RATIO = 250
+
 
 @contextmanager
 def open_result(archive: BinaryIO, job_id: str, file_type: str) -> Iterator[BinaryIO]:
     """Open the one file in a result as a stream; nothing is unpacked by name, and the checksum is verified.
 
+    No more bytes come than the archive declares, however many are packed.
+
     :param archive: the downloaded zip, seekable.
     :param job_id: the job; its id is the name of the file.
     :param file_type: ``csv`` or ``ics``.
     :raises ZohoCorruptResultError: if the archive is truncated or damaged, also while it is being read.
-    :raises ZohoBulkReadError: if it does not hold exactly one file that can be meant.
+    :raises ZohoBulkReadError: if it does not hold exactly the one file named after the job, or one that unpacks to an
+        absurd size.
     """
     with contextlib.ExitStack() as stack:
         with _corrupt(job_id):
@@ -63,13 +70,22 @@ def _corrupt(job_id: str) -> Iterator[None]:
 
 
 def _member(archive: zipfile.ZipFile, job_id: str, file_type: str) -> zipfile.ZipInfo:
-    files = [info for info in archive.infolist() if not info.is_dir()]
-    named = [info for info in files if info.filename == f"{job_id}.{file_type}"]
-    typed = [info for info in files if info.filename.lower().endswith(f".{file_type}")]
-    for found in (named, typed):
-        if len(found) == 1:
-            return found[0]
-    names = ", ".join(info.filename[:80] for info in files[:5]) or "nothing"
-    raise ZohoBulkReadError(
-        f"The result of bulk read job {job_id} should hold {job_id}.{file_type}; it holds {names}."
-    )
+    expected = f"{job_id}.{file_type}"
+    members = archive.infolist()
+    if [info.filename for info in members] != [expected]:
+        names = ", ".join(info.filename[:80] for info in members[:5]) or "nothing"
+        raise ZohoBulkReadError(
+            f"The result of bulk read job {job_id} should hold {expected} and nothing else; it holds {names}."
+        )
+    (member,) = members
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Of the others zipfile unpacks a whole block at once, of any size.
+        raise ZohoBulkReadError(
+            f"The result of bulk read job {job_id} is packed by method {member.compress_type}, not by deflate."
+        )
+    if member.file_size > _LARGE and member.file_size > _ABSURD_RATIO * member.compress_size:
+        raise ZohoBulkReadError(
+            f"The result of bulk read job {job_id} would grow from {member.compress_size} to {member.file_size} "
+            "bytes when it is unpacked, which no records do; it was not unpacked."
+        )
+    return member

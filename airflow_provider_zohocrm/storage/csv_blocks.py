@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import closing, suppress
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
 from airflow_provider_zohocrm.storage.csv_rows import LONGEST_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
-_BLANK_LINES = (b"\n\n", b"\n\r\n")
-_BLANK_STARTS = (b"\n", b"\r\n")
-_ALL_BUT_QUOTES_AND_NEWLINES = bytes(set(range(256)) - set(b'"\n'))
+_AHEAD = 2
 
 
-def csv_blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+def csv_blocks(stream: BinaryIO, size: int) -> Generator[bytes, None, None]:
     """Read RFC 4180 in blocks that end with a row; the last one may lack its newline.
+
+    The stream is read ahead in a thread, so that it is unpacked while the blocks are worked on.
 
     :param stream: binary stream. What it raises passes through.
     :param size: about how many bytes a block has, at least one row.
-    :return: iterator over the blocks.
+    :return: generator of the blocks; close it before the stream.
     :raises ZohoBulkReadError: when the stream ends within quotes, or a row does not end.
     """
     rest = b""
-    while chunk := stream.read(size):
-        rest += chunk
-        end = _last_row_end(rest)
-        if end:
-            yield rest[:end]
-            rest = rest[end:]
-        elif len(rest) > LONGEST_CELL:
-            raise ZohoBulkReadError(
-                f"A row of the result of the bulk read job does not end within {LONGEST_CELL >> 20} MiB: "
-                "its quotes are not those of RFC 4180."
-            )
+    with closing(_read_ahead(stream, size)) as chunks:
+        for chunk in chunks:
+            rest += chunk
+            end = _last_row_end(rest)
+            if end:
+                yield rest[:end]
+                rest = rest[end:]
+            elif len(rest) > LONGEST_CELL:
+                raise ZohoBulkReadError(
+                    f"A row of the result of the bulk read job does not end within {LONGEST_CELL >> 20} MiB: "
+                    "its quotes are not those of RFC 4180."
+                )
     if rest.count(b'"') & 1:
         raise ZohoBulkReadError(
             "The result of the bulk read job ends within quotes: it is cut off, or its quotes are not those of "
@@ -45,21 +49,46 @@ def csv_blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
         yield rest
 
 
+def _read_ahead(stream: BinaryIO, size: int) -> Generator[bytes, None, None]:
+    ready: Queue[bytes | BaseException] = Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stopped.is_set():
+                chunk = stream.read(size)
+                ready.put(chunk)
+                if not chunk:
+                    return
+        except BaseException as error:  # noqa: BLE001  # raised again where the stream is asked for
+            ready.put(error)
+
+    thread = threading.Thread(target=read, name="zohocrm-read-ahead", daemon=True)
+    thread.start()
+    try:
+        while chunk := ready.get():
+            if isinstance(chunk, BaseException):
+                raise chunk
+            yield chunk
+    finally:
+        stopped.set()
+        # It may wait for room; and the stream is its owner's again only once it has ended.
+        while thread.is_alive():
+            with suppress(Empty):
+                ready.get(timeout=0.01)
+        thread.join()
+
+
 def count_rows(block: bytes) -> int:
     """Count the rows of a block; an empty line is none.
 
     :param block: whole rows, as of :func:`csv_blocks`.
     :return: the number of rows, the header among them.
     """
-    if block.startswith(_BLANK_STARTS) or any(lines in block for lines in _BLANK_LINES):
-        return len(row_ends(block))
-    if b'"' in block:
-        # A newline counts where the quotes before it are even: with nothing else left, those within are odd pieces.
-        pieces = block.translate(None, _ALL_BUT_QUOTES_AND_NEWLINES).replace(b'""', b"").split(b'"')
-        rows = b"".join(pieces[::2]).count(b"\n")
-    else:
-        rows = block.count(b"\n")
-    return rows + (not block.endswith(b"\n") and block != b"\r" and bool(block))
+    # Every second piece is within quotes. A quote stays for each, as what was quoted is no empty line.
+    outside = b'"'.join(block.split(b'"')[::2]) if b'"' in block else block
+    lines = outside.split(b"\n")
+    return len(lines) - lines.count(b"") - lines.count(b"\r")
 
 
 def row_ends(block: bytes) -> list[int]:

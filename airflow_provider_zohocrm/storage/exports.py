@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.storage.values import OnTypeError
 
 _CHUNK = 256 << 10
-_PARSED = 1 << 20
 _ROWS = 500
 _RESULT = "the result of the bulk read job"
 _EVENT = b"BEGIN:VEVENT"
@@ -145,34 +145,35 @@ class _CsvPart:
         self._staged.discard()
 
 
-def _after_header(stream: BinaryIO, size: int) -> tuple[bytes, Iterator[bytes]]:
+@contextmanager
+def _after_header(stream: BinaryIO) -> Iterator[tuple[bytes, Iterator[bytes]]]:
     """Cut the header off: the bytes of the first row, and blocks of those after it."""
-    blocks = csv_blocks(stream, size)
-    header = rest = b""
-    for block in blocks:
-        ends = row_ends(block)
-        end = ends[0] if ends else len(block)
-        header, rest = header + block[:end], block[end:]
-        if ends:
-            break
-    return header, chain([rest] if rest else [], blocks)
+    with closing(csv_blocks(stream, _CHUNK)) as blocks:
+        header = rest = b""
+        for block in blocks:
+            ends = row_ends(block)
+            end = ends[0] if ends else len(block)
+            header, rest = header + block[:end], block[end:]
+            if ends:
+                break
+        yield header, chain([rest] if rest else [], blocks)
 
 
 def _copy_csv(stream: BinaryIO, start: Callable[[bytes], Parts[_CsvPart]]) -> None:
-    header, blocks = _after_header(stream, _CHUNK)
-    parts = start(header)
-    part = parts.open()
-    for block in blocks:
-        rows = count_rows(block)
-        if rows == 0:
-            part.write(block, 0)
-        ends: list[int] = []
-        for part, first, last in parts.slices(rows):
-            if last - first == rows:
-                part.write(block, rows)
-                continue
-            ends = ends or row_ends(block)
-            part.write(block[ends[first - 1] if first else 0 : ends[last - 1]], last - first)
+    with _after_header(stream) as (header, blocks):
+        parts = start(header)
+        parts.open()
+        for block in blocks:
+            rows = count_rows(block)
+            if not rows and parts.current:
+                parts.current.write(block, 0)
+            ends: list[int] = []
+            for part, first, stop in parts.slices(rows):
+                if stop - first == rows:
+                    part.write(block, rows)
+                    continue
+                ends = ends or row_ends(block)
+                part.write(block[ends[first - 1] if first else 0 : ends[stop - 1]], stop - first)
 
 
 def _texts(header: list[str]) -> list[Column]:
@@ -205,24 +206,26 @@ def _csv_to_parquet(
     start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
     watch: Watch | None,
 ) -> None:
-    head, blocks = _after_header(stream, _PARSED)
-    with csv_rows(io.BytesIO(head), _RESULT, ZohoBulkReadError) as rows:
-        header = rows.header
-    columns = schema(header)
-    # Of a column that comes twice the last counts, as it does in JSON.
-    places = {name: place for place, name in enumerate(_names(header, columns))}
-    id_ = next((place for place, name in enumerate(header) if name.lower() == "id"), 0)
-    parts = start(columns)
-    parts.open()
-    parse = _Parser(header, head.count(b"\n"))
-    for block in blocks:
-        for texts, rows_ in parse(block):
-            if watch is not None and watch[0] in places:
-                watch[1](texts[places[watch[0]]].to_pylist())
-            for part, first, last in parts.slices(rows_):
-                cut = [text.slice(first, last - first) for text in texts]
-                values = [cut[places[column.name]] if column.name in places else None for column in columns]
-                part.write_texts(values, cut[id_], last - first)
+    with _after_header(stream) as (head, blocks):
+        with csv_rows(io.BytesIO(head), _RESULT, ZohoBulkReadError) as rows:
+            header = rows.header
+        columns = schema(header)
+        # Of a column that comes twice the last counts, as it does in JSON.
+        places = {name: place for place, name in enumerate(_names(header, columns))}
+        id_ = next((place for place, name in enumerate(header) if name.lower() == "id"), 0)
+        parts = start(columns)
+        parts.open()
+        parse = _Parser(header, head.count(b"\n"))
+        for block in blocks:
+            for texts, count in parse(block):
+                if watch is not None and watch[0] in places:
+                    watch[1](texts[places[watch[0]]].to_pylist())
+                for part, first, stop in parts.slices(count):
+                    cut = [text.slice(first, stop - first) for text in texts]
+                    values = [
+                        cut[places[column.name]] if column.name in places else None for column in columns
+                    ]
+                    part.write_texts(values, cut[id_], stop - first)
 
 
 def _names(header: list[str], columns: Sequence[Column]) -> list[str]:

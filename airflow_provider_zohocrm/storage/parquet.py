@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BATCH_CELLS = 20_000
 _BATCH_CHARACTERS = 1 << 20
 # What becomes one row group: large enough for a scan, small enough for a worker.
-_GROUP_BYTES = 8 << 20
+_GROUP_BYTES = 4 << 20
 
 
 class ParquetRecords:
@@ -93,6 +93,10 @@ class ParquetRecords:
 
     def _end_group(self) -> None:
         if self._batches:
+            # Arrow's allocator would keep what it needed for parsing while it encodes, and the other way round.
+            pool = self._pa.default_memory_pool()
+            pool.release_unused()
             self._writer.write_table(self._pa.Table.from_batches(self._batches, self._arrow.schema))
             self._batches = []
             self._bytes = 0
+            pool.release_unused()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 import zipfile
 
 import pytest
 
+from airflow_provider_zohocrm.client import result_file
 from airflow_provider_zohocrm.client.result_file import ZohoCorruptResultError, open_result
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
 
@@ -44,39 +47,79 @@ def test_a_result_without_rows_is_no_error(content):
 
 
 @pytest.mark.parametrize(
-    "name", ["Leads.csv", f"{JOB}.CSV", f"folder/{JOB}.csv", "../../evil.csv", "/etc/evil.csv", "C:\\x.csv"]
-)
-def test_one_file_under_another_name_is_read_and_nothing_is_unpacked(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert read(archive([(name, CSV)])) == CSV
-    assert list(tmp_path.iterdir()) == []
-    assert not (tmp_path.parent / "evil.csv").exists()
-
-
-def test_the_file_named_after_the_job_is_chosen_among_several():
-    assert read(archive([("a.csv", b"other"), (f"{JOB}.csv", CSV), ("b.txt", b"")])) == CSV
-
-
-def test_the_only_file_of_the_type_is_chosen_among_several():
-    assert read(archive([("readme.txt", b"hello"), ("folder/", b""), ("part.csv", CSV)])) == CSV
-
-
-@pytest.mark.parametrize(
     ("members", "said"),
     [
         ([], "nothing"),
-        ([("folder/", b"")], "nothing"),
+        ([("folder/", b"")], "folder/"),
         ([("readme.txt", b"x")], "readme.txt"),
         ([(f"{JOB}.ics", b"x")], f"{JOB}.ics"),
-        ([("a.csv", b"1"), ("b.csv", b"2")], "a.csv, b.csv"),
+        ([("Leads.csv", CSV)], "Leads.csv"),
+        ([(f"{JOB}.CSV", CSV)], f"{JOB}.CSV"),
+        ([(f"folder/{JOB}.csv", CSV)], f"folder/{JOB}.csv"),
+        ([("../../evil.csv", CSV)], "../../evil.csv"),
+        ([("/etc/evil.csv", CSV)], "/etc/evil.csv"),
+        ([(f"{JOB}.csv", CSV), ("b.txt", b"")], f"{JOB}.csv, b.txt"),
+        ([("folder/", b""), (f"{JOB}.csv", CSV)], f"folder/, {JOB}.csv"),
+        ([(f"{JOB}.csv", CSV), (f"{JOB}.csv", b"other")], f"{JOB}.csv, {JOB}.csv"),
     ],
 )
-def test_an_archive_that_leaves_doubt_is_an_error_that_lists_it(members, said):
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_anything_but_the_one_file_named_after_the_job_is_an_error_that_lists_it(
+    members, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ZohoBulkReadError) as caught:
         read(archive(members))
     assert not isinstance(caught.value, ZohoCorruptResultError)
     assert said in str(caught.value)
     assert f"{JOB}.csv" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_unpack_without_bounds_are_refused(method):
+    with pytest.raises(ZohoBulkReadError, match="not by deflate"):
+        read(archive([(f"{JOB}.csv", CSV)], method))
+
+
+def test_an_absurd_size_is_refused_before_anything_is_unpacked(monkeypatch):
+    raw = archive([(f"{JOB}.csv", b"0" * 3_000_000)])
+    monkeypatch.setattr(result_file, "_LARGE", 2_999_999)
+    with pytest.raises(ZohoBulkReadError, match="to 3000000 bytes") as caught, no_unpacking(monkeypatch):
+        read(raw)
+    assert not isinstance(caught.value, ZohoCorruptResultError)
+    monkeypatch.setattr(result_file, "_LARGE", 3_000_000)
+    assert len(read(raw)) == 3_000_000
+
+
+def test_a_large_file_that_packs_well_is_read(monkeypatch):
+    monkeypatch.setattr(result_file, "_LARGE", 1_000)
+    assert read(GOOD) == CSV
+
+
+@contextlib.contextmanager
+def no_unpacking(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(zipfile.ZipFile, "open", lambda *args: pytest.fail("unpacked"))
+        yield
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_that_holds_more_than_it_declares_does_not_fill_the_disk(method):
+    raw = bytearray(archive([(f"{JOB}.csv", b"0" * 5_000_000)], method))
+    # The size unpacked, in the header of the member and in the directory.
+    for at in (raw.index(b"PK\x03\x04") + 22, raw.index(b"PK\x01\x02") + 24):
+        assert raw[at : at + 4] == struct.pack("<L", 5_000_000)
+        raw[at : at + 4] = struct.pack("<L", 1_000)
+    delivered = []
+
+    def unpack():
+        with open_result(io.BytesIO(bytes(raw)), JOB, "csv") as stream:
+            delivered.extend(iter(lambda: stream.read(100), b""))
+
+    with pytest.raises(ZohoCorruptResultError):
+        unpack()
+    assert sum(map(len, delivered)) <= 1_000
 
 
 @pytest.mark.parametrize("raw", [b"", b"PK", b"<html>Gateway</html>", b'{"code":"X"}', CSV, b"\x00" * 5000])
