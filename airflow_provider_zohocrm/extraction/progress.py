@@ -259,8 +259,10 @@ def _note_duration(progress: Progress, job: JobInFlight, now: float) -> None:
     progress["completed"] += 1
     duration = max(0.0, now - progress["busy_since"]) / progress["completed"]
     progress["early"] = job["looks"] <= 1
-    if progress["early"] and not any(other["page"] > job["page"] for other in progress["jobs"]):
-        # It may have ended long before, and there is no other job whose state would tell more.
-        duration *= 0.7
+    if progress["early"]:
+        # It may have ended long before, as when a download kept us: that tells nothing but an upper bound.
+        alone = not any(other["page"] > job["page"] for other in progress["jobs"])
+        # Where no other job's state tells more, the next one is looked at somewhat sooner.
+        duration = min(duration * (0.7 if alone else 1.0), progress["job_seconds"] or duration)
     progress["job_seconds"] = duration
     progress["ended_at"] = now

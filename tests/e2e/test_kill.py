@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def crm(folder: Path) -> Iterator[SimulatedZoho]:
     # Long enough that the third job is still running when its worker is killed.
-    options = {"bulk_page_size": PAGE, "job_seconds": 2}
+    options = {"bulk_page_size": PAGE, "job_seconds": 2, "downloads_per_minute": 1000}
     with SimulatedZoho({"Leads": ROWS}, log=folder / "simulator.log", options=options) as running:
         yield running
 

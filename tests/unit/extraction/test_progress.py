@@ -141,7 +141,7 @@ def test_a_job_that_was_submitted_long_ago_is_looked_at_at_once():
 
 def test_the_next_job_is_looked_at_when_it_should_have_ended():
     progress = new_progress(counted=3)
-    first, second, third = submitted(progress, 1, 2, 3)
+    first, second, _ = submitted(progress, 1, 2, 3)
     looked(first, NOW + 2.5)
     looked(first, NOW + 5)
     note_completed(progress, first, {"more_records": True}, NOW + 5)
@@ -163,6 +163,21 @@ def test_a_job_that_had_ended_by_the_first_look_has_the_next_one_looked_at_at_on
     assert pause(progress, NOW + 10.5) <= 0
     looked(second, NOW + 10.5)
     assert pause(progress, NOW + 10.5) == pytest.approx(9.5)
+
+
+def test_a_long_download_does_not_make_the_next_job_seem_long():
+    progress = new_progress()
+    (first,) = submitted(progress, 1)
+    for at in (4, 5):
+        looked(first, NOW + at)
+    note_completed(progress, first, {"more_records": True}, NOW + 5)
+    (second,) = submitted(progress, 2, at=NOW + 5)
+    note_written(progress, first, written(1))
+    looked(second, NOW + 300)
+    note_completed(progress, second, {"more_records": True}, NOW + 300)
+    submitted(progress, 3, at=NOW + 300)
+    note_written(progress, second, written(2))
+    assert pause(progress, NOW + 300) <= 5
 
 
 def test_an_overdue_job_is_not_looked_at_more_often_than_each_second():
