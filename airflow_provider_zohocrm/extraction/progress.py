@@ -59,8 +59,8 @@ class Progress(TypedDict):
     downloads of the last minute, ``credits`` what was spent.
 
     ``busy_since`` and ``completed`` are the time since which Zoho has had a job of ours to work on, and how many it has
-    ended since; ``job_seconds`` is what one takes by that, ``ended_at`` when the last one was seen to have ended, and
-    ``resumed_at`` when a further try of the task took over.
+    ended since; ``job_seconds`` is what one takes by that, ``ended_at`` when the last one was seen to have ended,
+    ``early`` whether it had by the first look at it, and ``resumed_at`` when a further try of the task took over.
 
     ``started_at`` (ISO 8601), ``columns`` and ``watermark`` are for whoever writes the files and their manifest.
     """
@@ -78,6 +78,7 @@ class Progress(TypedDict):
     completed: int
     job_seconds: float | None
     ended_at: float
+    early: bool
     resumed_at: float
     started_at: str
     columns: list[list[Any]] | None
@@ -103,6 +104,7 @@ def new_progress(counted: int = 0) -> Progress:
         "completed": 0,
         "job_seconds": None,
         "ended_at": 0.0,
+        "early": False,
         "resumed_at": 0.0,
         "started_at": now(),
         "columns": None,
@@ -238,7 +240,7 @@ def seconds_to_look(progress: Progress, now: float, first: float, longest: float
 
     While no job has ended yet: ``first`` after the submission, then half as long again each time. Zoho works on the
     jobs of an organisation one after another (reference sheet §4.6); once one has ended, the next is looked at when it
-    should have ended, too.
+    should have ended, too. If it was later than thought that the last one was looked at, the next is at once.
 
     :param first: seconds before the first look at the first job.
     :param longest: the longest seconds between two looks.
@@ -249,6 +251,8 @@ def seconds_to_look(progress: Progress, now: float, first: float, longest: float
         return 0.0
     last, looks, job_seconds = job["looked_at"] or job["submitted_at"], job["looks"], progress["job_seconds"]
     longest = max(first, longest)
+    if progress["early"] and looks == 0 and job["submitted_at"] < progress["ended_at"]:
+        return 0.0
     if job_seconds is None:
         return last + min(first * _GROWTH**looks, longest) - now
     expected = max(job["submitted_at"], progress["busy_since"] + (progress["completed"] + 1) * job_seconds)
@@ -264,8 +268,11 @@ def _note_duration(progress: Progress, job: JobInFlight, now: float) -> None:
         return
     progress["completed"] += 1
     duration = max(0.0, now - progress["busy_since"]) / progress["completed"]
-    if job["looks"] == 1 and progress["completed"] == 1:
-        # It may have ended long before the only look at it.
-        duration *= 0.8
+    progress["early"] = job["looks"] <= 1
+    if progress["early"]:
+        # It may have ended long before, as when a download kept us: that tells nothing but an upper bound.
+        alone = not any(other["page"] > job["page"] for other in progress["jobs"])
+        # Where no other job's state tells more, the next one is looked at somewhat sooner.
+        duration = min(duration * (0.7 if alone else 1.0), progress["job_seconds"] or duration)
     progress["job_seconds"] = duration
     progress["ended_at"] = now

@@ -10,6 +10,7 @@ from support.running import context, run_to_end
 from support.simulated import asked, cell, statuses, truth
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoBulkReadTimeoutError
+from airflow_provider_zohocrm.extraction.bulk import BulkExport
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.bulk_read import ZohoBulkReadOperator
 from airflow_provider_zohocrm.storage import read_records
@@ -191,13 +192,13 @@ def test_a_token_that_dies_during_the_wait_is_replaced(simulated, tmp_path, defe
 
 def test_a_token_that_expires_between_pages_is_replaced(simulated, tmp_path, monkeypatch):
     simulator = simulated({"Leads": 900}, bulk_page_size=300)
-    fetch = ZohoBulkReadOperator._fetch
+    fetch = BulkExport._fetch
 
     def expiring(self, *args):
         simulator.advance(4_000)
         return fetch(self, *args)
 
-    monkeypatch.setattr(ZohoBulkReadOperator, "_fetch", expiring)
+    monkeypatch.setattr(BulkExport, "_fetch", expiring)
     assert complete(exported(run(tmp_path)[0])) == expected(simulator)
     assert 401 in statuses(simulator, "/crm/bulk")
 
