@@ -5,8 +5,7 @@ from __future__ import annotations
 from airflow.sdk import BaseHook
 
 from airflow_provider_zohocrm import ZohoBulkReadOperator
-from benchmarks.contestants.measure import orders, work
-from benchmarks.contestants.preload import preload
+from benchmarks.contestants.measure import orders, preload, work
 
 if __name__ == "__main__":
     given = orders()

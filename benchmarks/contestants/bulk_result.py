@@ -9,8 +9,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_zohocrm import ZohoBulkReadOperator
-from benchmarks.contestants.measure import orders, work
-from benchmarks.contestants.preload import preload
+from benchmarks.contestants.measure import orders, preload, work
 
 
 async def fired(trigger: Any) -> Any:

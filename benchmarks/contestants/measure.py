@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,6 +23,13 @@ def orders() -> dict[str, Any]:
     """Read what is to be done: ``url``, ``token``, ``fields``, ``kinds``, ``output``, ``limit``, ``options``, ``profile``."""
     found: dict[str, Any] = json.loads(sys.argv[1])
     return found
+
+
+def preload(output: str) -> None:
+    """Import what the package leaves to the moment of use: the peers have their imports behind them too."""
+    if output.endswith(".parquet"):
+        for name in ("pyarrow", "pyarrow.csv", "pyarrow.parquet"):
+            import_module(name)
 
 
 @contextmanager
