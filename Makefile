@@ -7,6 +7,8 @@ COMPAT_PYTHON ?= $(PYTHON)
 KEEP ?=
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k upsert"
 PYTEST_ARGS ?=
+# Arguments for the benchmarks, as in: make bench BENCH_ARGS="--cases list,import --runs 1 --out /tmp/results.md"
+BENCH_ARGS ?=
 
 AIRFLOW := 3.3.2
 OLD_AIRFLOWS := 3.0.6 2.11.2
@@ -47,6 +49,10 @@ lint: $(VENV)/.installed ## check style and format
 types: $(VENV)/.installed ## check types
 	$(BIN)/mypy
 
+.PHONY: bench
+bench: $(VENV)-bench/.installed ## measure ours and the peers, into benchmarks/results.md (BENCH_ARGS="--cases list": some)
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
 .PHONY: ci
 ci: ## all of the above, as CI runs it
 	bash .ci/run
@@ -64,6 +70,10 @@ $(VENV)/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
 $(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
 	@$(COMPAT_PYTHON) tools/check_python.py $*
 	$(call install,$(VENV)-$*,$(COMPAT_PYTHON),$*,test)
+
+$(VENV)-bench/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
+	@$(PYTHON) tools/check_python.py $(AIRFLOW)
+	$(call install,$(VENV)-bench,$(PYTHON),$(AIRFLOW),bench)
 
 # $(1) folder, $(2) Python, $(3) Airflow, $(4) extra
 define install

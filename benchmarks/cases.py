@@ -1,0 +1,233 @@
+"""What is measured: cases, who runs in them, and which figure is compared with which target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# One of every type: datetimes, decimals, a date, a boolean, whole numbers, a multi-select, lookups, texts with commas and quotes.
+TYPED_FIELDS = [
+    "Owner",
+    "Created_Time",
+    "Modified_Time",
+    "Company",
+    "Last_Name",
+    "Full_Name",
+    "Email",
+    "Email_Opt_Out",
+    "Lead_Source",
+    "Lead_Status",
+    "Description",
+    "Country",
+    "No_of_Employees",
+    "Annual_Revenue",
+    "Score",
+    "Customer_Number",
+    "Languages",
+    "Birthday",
+    "Next_Call",
+    "Partner",
+]
+# So few that the simulator writes 200,000 rows in much less than the 5 s a job takes.
+FEW_FIELDS = ["Last_Name", "Email", "Modified_Time", "Annual_Revenue", "Lead_Status"]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who runs, and with what.
+
+    :param name: name in the tables.
+    :param module: module below ``benchmarks``, run in a fresh process; it prints one line of JSON at its end.
+    :param output: name of the file it writes; None writes nothing, and its values are checked in a run of its own
+        that does write and is not measured.
+    :param options: passed to it.
+    :param records: other than the case's number of records.
+    :param runs: at most this many, for those that take minutes.
+    :param check_records: how many records that other run reads; None means all.
+    :param exact: values are compared as the JSON of a list answer has them, and not as what a CSV can tell of them.
+    """
+
+    name: str
+    module: str
+    output: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    records: int | None = None
+    runs: int | None = None
+    check_records: int | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure that is compared.
+
+    :param text: what it is, in words.
+    :param figure: key of the run: ``wall``, ``cpu``, ``peak_mb``, ``credits``, or one that only this contestant prints.
+    :param ours: whose figure.
+    :param peer: whose figure it is compared with; None compares the figure itself.
+    :param how: divided by the peer's, or the peer's taken away from it.
+    :param limit: at most this; None only informs.
+    :param scale: what a figure without a peer is divided by.
+    """
+
+    text: str
+    figure: str
+    ours: str
+    peer: str | None = None
+    how: Literal["ratio", "difference"] = "ratio"
+    limit: float | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case.
+
+    :param name: for ``--cases``.
+    :param text: what is done and what exactly is in the time.
+    :param records: Leads in the simulator; None runs without a simulator, and checks no rows.
+    :param fields: API names; None is every field that a list can hold.
+    :param simulator: options of the simulator.
+    :param runs: at most this many, for cases that take minutes.
+    """
+
+    name: str
+    text: str
+    contestants: tuple[Contestant, ...]
+    targets: tuple[Target, ...]
+    records: int | None = None
+    fields: list[str] | None = None
+    simulator: dict[str, Any] = field(default_factory=dict)
+    runs: int | None = None
+
+
+_FORMATS = ("jsonl", "jsonl.gz", "csv", "parquet")
+
+
+def _reading(records: int) -> tuple[Contestant, ...]:
+    return tuple(
+        Contestant(
+            f"{one}, {records:,}", "contestants.get_records", f"leads.{one}", {"strategy": "auto"}, records
+        )
+        for one in _FORMATS
+    )
+
+
+CASES = (
+    Case(
+        "list",
+        "100,000 records with every listable field, page by page of 200. Ours writes JSON lines (ZohoGetRecordsOperator, "
+        "look-up of connection and token included); the bare loops parse every page by json.loads and the SDK makes its "
+        "objects, and they write nothing.",
+        (
+            Contestant("ours", "contestants.get_records", "leads.jsonl", exact=True),
+            Contestant("bare requests", "contestants.bare_requests", exact=True),
+            Contestant("bare aiohttp", "contestants.bare_aiohttp", exact=True),
+            Contestant("official SDK", "contestants.official_sdk", runs=2, check_records=10_000),
+        ),
+        (
+            Target("CPU, ours / bare requests", "cpu", "ours", "bare requests", limit=1.15),
+            Target("CPU, ours / official SDK", "cpu", "ours", "official SDK", limit=1 / 20),
+            Target("wall time, ours / bare aiohttp", "wall", "ours", "bare aiohttp"),
+            Target("CPU, ours / bare aiohttp", "cpu", "ours", "bare aiohttp"),
+        ),
+        records=100_000,
+    ),
+    Case(
+        "auto",
+        "100,000 records, 20 fields, every call takes 100 ms and a bulk read job 5 s: strategy auto against page by page, "
+        "both ZohoGetRecordsOperator writing JSON lines.",
+        (
+            Contestant("ours, auto", "contestants.get_records", "leads.jsonl", {"strategy": "auto"}),
+            Contestant(
+                "ours, page by page", "contestants.get_records", "leads.jsonl", {"strategy": "records"}
+            ),
+        ),
+        (
+            Target("wall time, auto / page by page", "wall", "ours, auto", "ours, page by page", limit=1 / 8),
+            Target(
+                "credits, auto / page by page", "credits", "ours, auto", "ours, page by page", limit=1 / 3
+            ),
+        ),
+        records=100_000,
+        fields=TYPED_FIELDS,
+        simulator={"latency": 0.1, "job_seconds": 5},
+    ),
+    Case(
+        "bulk-csv",
+        "The finished result of a bulk read job, 200,000 rows of 20 fields, to CSV. In the time: ours from the moment the "
+        "task resumes after its deferral (look-up of connection and token, status of the job, download, check, write); the "
+        "peer downloads the same kind of zip to a temporary file and copies its member.",
+        (
+            Contestant("ours", "contestants.bulk_result", "leads.csv"),
+            Contestant("requests + zipfile", "contestants.zipfile_copy", "leads.csv"),
+        ),
+        (Target("wall time, ours / requests + zipfile", "wall", "ours", "requests + zipfile", limit=1.2),),
+        records=200_000,
+        fields=TYPED_FIELDS,
+        simulator={"job_seconds": 0.1, "downloads_per_minute": 1000},
+    ),
+    Case(
+        "bulk-parquet",
+        "The same result to Parquet with typed columns. In the time of both: download, unzip, parse, write. Ours as above; "
+        "the peer is told the types of the columns, unzips to a file, and takes that whole: pyarrow.csv.read_csv, "
+        "parquet.write_table. Its multi-select stays text, ours becomes a list.",
+        (
+            Contestant("ours", "contestants.bulk_result", "leads.parquet"),
+            Contestant("pyarrow", "contestants.pyarrow_csv", "leads.parquet"),
+        ),
+        (Target("wall time, ours / pyarrow", "wall", "ours", "pyarrow", limit=1.5),),
+        records=200_000,
+        fields=TYPED_FIELDS,
+        simulator={"job_seconds": 0.1, "downloads_per_minute": 1000},
+    ),
+    Case(
+        "bulk-jobs",
+        "2,000,000 rows in 10 bulk read jobs of 5 s each, which the simulator works on one after another, to CSV: "
+        "ZohoBulkReadOperator(max_jobs_in_flight=10, deferrable=False), a job looked at every 0.5 s.",
+        (
+            Contestant(
+                "ours",
+                "contestants.bulk_read",
+                "leads.csv",
+                {"max_jobs_in_flight": 10, "poll_interval": 0.5, "max_poll_interval": 0.5},
+            ),
+        ),
+        (Target("wall time, ours / the jobs' own 50 s", "wall", "ours", limit=1.15, scale=50),),
+        records=2_000_000,
+        fields=FEW_FIELDS,
+        simulator={"job_seconds": 5},
+        runs=2,
+    ),
+    Case(
+        "memory",
+        'ZohoGetRecordsOperator(strategy="auto"), 20 fields, 10,000 and 1,000,000 records into each format; the difference '
+        "of the peak resident memory of fresh processes.",
+        (*_reading(10_000), *_reading(1_000_000)),
+        tuple(
+            Target(
+                f"memory growth, .{one}, MB",
+                "peak_mb",
+                f"{one}, 1,000,000",
+                f"{one}, 10,000",
+                "difference",
+                40,
+            )
+            for one in _FORMATS
+        ),
+        records=1_000_000,
+        fields=TYPED_FIELDS,
+        # A job takes as long as the simulator needs to write its file.
+        simulator={"job_seconds": 0.1},
+    ),
+    Case(
+        "import",
+        "Import of the three operators in a fresh interpreter that has imported airflow.sdk, and of what is left to import "
+        "once airflow.sdk has loaded its (lazy) BaseOperator and BaseHook and Airflow its BaseTrigger.",
+        (Contestant("ours", "contestants.import_operators"),),
+        (
+            Target("ms above import airflow.sdk", "import_ms", "ours", limit=60),
+            Target("ms above Airflow's base classes", "above_base_classes_ms", "ours"),
+        ),
+    ),
+)
