@@ -65,9 +65,11 @@ class AsyncTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AsyncTransport:
+        if self._session is not None:
+            return self
         # The first import takes longer than a triggerer's event loop may be blocked.
         aiohttp = await asyncio.to_thread(import_module, "aiohttp")
-        if self._session is None:
+        if self._session is None:  # still: others may have entered meanwhile
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 trust_env=True,

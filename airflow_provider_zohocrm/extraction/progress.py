@@ -189,8 +189,8 @@ def note_completed(progress: Progress, job: JobInFlight, result: Mapping[str, An
             progress["last_page"] = None
         if token:
             progress["page_token"] = {"page": page + 1, "token": str(token), "at": now}
-    elif page >= max(progress["finished"], default=0):
-        # A page that is read once more after later ones were written does not take those back.
+    elif page > max(progress["finished"], default=0) and page > progress["more_after"]:
+        # A page that is read once more, with others after it, does not take those back.
         progress["last_page"] = page
         needless = [each["job_id"] for each in progress["jobs"] if each["page"] > page]
         progress["jobs"] = [each for each in progress["jobs"] if each["page"] <= page]

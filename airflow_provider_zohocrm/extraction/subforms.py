@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from array import array
 from bisect import bisect_left
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_zohocrm.client import coql
 from airflow_provider_zohocrm.client.calls import module_name, names as checked_names, record_id
+from airflow_provider_zohocrm.client.read_ahead import read_ahead
 from airflow_provider_zohocrm.client.versions import IDS_PER_CALL, IDS_PER_CALL_FALLBACK, PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
@@ -216,11 +218,12 @@ class _Reader:
             pages = _or_refused(walk.pages())
         else:
             pages = self._by_parents(subform, names, parents)
-        for page in pages:
-            rows = [_row(names, row, _parent_of(subform, row)) for row in page]
-            wanted = rows if parents is None else [row for row in rows if row[PARENT]["id"] in parents]
-            if wanted:
-                yield wanted
+        with closing(read_ahead(pages)) as ahead:
+            for page in ahead:
+                rows = [_row(names, row, _parent_of(subform, row)) for row in page]
+                wanted = rows if parents is None else [row for row in rows if row[PARENT]["id"] in parents]
+                if wanted:
+                    yield wanted
 
     def _all_is_cheaper(self, subform: SubformField, parents: int) -> bool:
         if parents <= self._in_values:
@@ -315,7 +318,9 @@ def _row(names: Sequence[str], row: Record, parent: str) -> Record:
     if ROW in names:
         rest = {name: value for name, value in row.items() if name not in ("id", PARENT)}
         return {"id": row.get("id"), PARENT: {"id": parent}, ROW: rest}
-    return {name: row.get(name) for name in names} | {PARENT: {"id": parent}}
+    found: Record = {name: row.get(name) for name in names}
+    found[PARENT] = {"id": parent}
+    return found
 
 
 def _parts(whole: int, size: int) -> int:

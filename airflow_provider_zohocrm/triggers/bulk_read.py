@@ -99,9 +99,7 @@ class BulkReadJobTrigger(BaseTrigger):
         """Look at the jobs until one has ended, and tell how."""
         BulkReadJobTrigger._waiting += 1
         try:
-            # The triggerer imports this module, and runs this, in its event loop; the first import of the hooks takes
-            # longer than that may be blocked.
-            hooks = await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm")
+            hooks = await _imported_hooks()
             async with hooks.ZohoCRMAsyncHook(
                 self.zohocrm_conn_id, api_version=self.api_version, retries=_RETRIES_PER_LOOK
             ) as hook:
@@ -182,6 +180,16 @@ class BulkReadJobTrigger(BaseTrigger):
 
     def _event(self, job_id: str, status: str, *, message: str, **more: Any) -> dict[str, Any]:
         return {"status": status, "job_id": job_id, "message": message, **more}
+
+
+_hooks: list[Any] = []
+
+
+async def _imported_hooks() -> Any:
+    """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
+    if not _hooks:
+        _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
+    return _hooks[0]
 
 
 def _pause_after(error: ZohoCRMError) -> float:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-ROWS, PAGE = 1_050, 200
-PAGES = 6
+ROWS, PAGE = 650, 200
+PAGES = 4
 DAGS = """
 from __future__ import annotations
 

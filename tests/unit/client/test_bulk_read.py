@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from airflow_provider_zohocrm.client import bulk_read
 from airflow_provider_zohocrm.client.bulk_read import job_body, job_failure, job_result, job_state
 from airflow_provider_zohocrm.client.versions import VERSIONS
 from airflow_provider_zohocrm.exceptions import (
@@ -356,3 +357,48 @@ def test_more_than_ten_downloads_in_a_minute_wait_for_the_next(zoho, clock):
     zoho.answer("GET", URL, (429, {"code": "TOO_MANY_REQUESTS"}, {}), (200, ZIP, {}))
     zoho.client().download_bulk_read_result(JOB, io.BytesIO())
     assert clock.slept == [60.0]
+
+
+# --- downloads in a minute ---------------------------------------------------------------------------------------
+
+
+class Minute:
+    """Time that passes only while something sleeps."""
+
+    def __init__(self):
+        self.now = 1_800_000_000.0
+        self.sleeps = []
+
+    def time(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def minute(monkeypatch):
+    minute = Minute()
+    monkeypatch.setattr(bulk_read, "time", minute)
+    return minute
+
+
+def test_the_eleventh_download_of_a_minute_waits_until_the_first_is_a_minute_old(minute):
+    window = bulk_read.DownloadWindow()
+    for _ in range(10):
+        window.enter()
+        minute.now += 2
+    assert minute.sleeps == []
+    window.enter()
+    assert minute.sleeps == [41.0]
+    window.enter()
+    assert minute.sleeps == [41.0, 2.0]
+
+
+def test_downloads_of_another_process_count(minute):
+    window = bulk_read.DownloadWindow()
+    window.remember([minute.now - 30] + [minute.now - 20 + n / 10 for n in range(9)] + [minute.now - 99])
+    assert len(window.recent()) == 10
+    window.enter()
+    assert minute.sleeps == [31.0]

@@ -116,6 +116,129 @@ def test_an_async_hook_that_was_not_entered_says_so(connection):
         asyncio.run(ZohoCRMAsyncHook().get_bulk_read_job("77"))
 
 
+# --- shared by many ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The sessions that were opened, and which of them are still."""
+    from airflow_provider_zohocrm.client.aio import AsyncTransport
+
+    sessions = []
+    leave = AsyncTransport.__aexit__
+
+    async def noted(self, *error):
+        sessions.append(self._session)
+        await leave(self, *error)
+
+    monkeypatch.setattr(AsyncTransport, "__aexit__", noted)
+    return sessions
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """The connections that were fetched; each takes some turns of the loop."""
+    asked = []
+    fetch = zohocrm.async_connection
+
+    async def slow(conn_id):
+        asked.append(conn_id)
+        await asyncio.sleep(0.01)
+        return await fetch(conn_id)
+
+    monkeypatch.setattr(zohocrm, "async_connection", slow)
+    return asked
+
+
+def test_many_hooks_share_one_session_one_token_and_one_fetch_of_the_connection(zoho, opened, fetched):
+    zoho.on("GET", STATUS, job("77", "ADDED"))
+
+    async def run():
+        await asyncio.gather(*(look(times=2) for _ in range(50)))
+
+    asyncio.run(run())
+    assert (zoho.mints, len(zoho.calls)) == (1, 100)
+    assert fetched == ["zohocrm_default"]
+    assert len(opened) == 1
+    assert opened[0].closed
+
+
+def test_the_session_stays_open_for_those_who_still_use_it(zoho, opened):
+    zoho.on("GET", STATUS, job("77", "ADDED"))
+
+    async def run():
+        async with ZohoCRMAsyncHook() as staying:
+            await look()
+            assert opened == []
+            return await staying.get_bulk_read_job("77")
+
+    assert asyncio.run(run())["state"] == "ADDED"
+    assert [session.closed for session in opened] == [True]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
+def test_a_hook_that_is_cancelled_while_it_is_entered_harms_no_other(zoho, opened, fetched, turns):
+    zoho.on("GET", STATUS, job("77", "ADDED"))
+
+    async def run():
+        first = asyncio.create_task(look())
+        others = [asyncio.create_task(look()) for _ in range(5)]
+        await asyncio.sleep(turns * 0.004)
+        first.cancel()
+        found = await asyncio.gather(*others)
+        await asyncio.gather(first, return_exceptions=True)
+        return found
+
+    assert [one["state"] for one in asyncio.run(run())] == ["ADDED"] * 5
+    assert fetched == ["zohocrm_default"]
+    assert all(session is None or session.closed for session in opened)
+
+
+def test_a_changed_connection_is_noticed_by_hooks_that_are_entered_later(zoho, connection, monkeypatch):
+    zoho.on("GET", STATUS, job("77", "ADDED"))
+    now = [1000.0]
+    monkeypatch.setattr(zohocrm, "time", type("time", (), {"monotonic": staticmethod(lambda: now[0])}))
+
+    async def run():
+        async with ZohoCRMAsyncHook() as old:
+            connection(login="1000.OTHER")
+            async with ZohoCRMAsyncHook() as too_soon:
+                assert too_soon._client.transport is old._client.transport
+            now[0] += 31
+            async with ZohoCRMAsyncHook() as new:
+                assert new._client.transport.credentials.client_id == "1000.OTHER"
+                await new.get_bulk_read_job("77")
+            await old.get_bulk_read_job("77")
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_could_not_be_fetched_is_asked_for_again(zoho, monkeypatch, connection):
+    zoho.on("GET", STATUS, job("77", "ADDED"))
+
+    async def run():
+        with pytest.raises(Exception, match="zoho_late"):
+            await look(zohocrm_conn_id="zoho_late")
+        connection("zoho_late")
+        return await look(zohocrm_conn_id="zoho_late")
+
+    assert asyncio.run(run())["state"] == "ADDED"
+
+
+def test_versions_and_connections_are_kept_apart(zoho, connection):
+    connection("zoho_other", login="1000.OTHER")
+
+    async def run():
+        async with (
+            ZohoCRMAsyncHook() as v8,
+            ZohoCRMAsyncHook(api_version="v2") as v2,
+            ZohoCRMAsyncHook("zoho_other") as other,
+        ):
+            return len({id(hook._client.transport) for hook in (v8, v2, other)})
+
+    assert asyncio.run(run()) == 3
+
+
 def test_over_a_real_socket_the_token_goes_in_the_documented_header_and_redirects_are_not_followed(
     connection,
 ):

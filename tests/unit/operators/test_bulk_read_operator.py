@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from support.running import TaskDeferred, context, render, run_to_end
-from support.zoho import fields, job, job_added, refusal, zipped
+from support.zoho import SECRETS, fields, job, job_added, refusal, zipped
 
 from airflow_provider_zohocrm.exceptions import (
     ZohoBulkReadError,
@@ -16,9 +16,12 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoCRMError,
     ZohoNotFoundError,
     ZohoUntrustedHostError,
+    ZohoValidationError,
 )
 from airflow_provider_zohocrm.extraction import bulk
+from airflow_provider_zohocrm.operators import bulk_read as operator_module
 from airflow_provider_zohocrm.operators.bulk_read import ZohoBulkReadOperator
+from airflow_provider_zohocrm.operators.checkpoint import Checkpoint
 from airflow_provider_zohocrm.storage import read_records
 
 READ = "/crm/bulk/v8/read"
@@ -470,3 +473,255 @@ def test_an_error_event_is_raised_with_its_message(zoho, options):
 def test_on_kill_only_tells_that_the_job_goes_on(zoho, options):
     ZohoBulkReadOperator(**options).on_kill()
     assert zoho.mocker.request_history == []
+
+
+def test_a_task_deferred_by_version_0_1_0_goes_on(zoho, options):
+    script_job(zoho, "72")
+    first = {"path": options["output_path"], "records": 5, "bytes": 9, "job_id": "71", "page": 1}
+    old = {"job_id": "72", "page": 2, "submitted_at": time.time(), "files": [first]}
+    event = {"status": "success", "job_id": "72", "state": "COMPLETED", "count": 2, "more_records": False}
+    result = ZohoBulkReadOperator(**options).execute_complete(context(), event=event, progress=old)
+    assert result["files"][0] == first
+    assert result["files"][1]["path"].endswith("leads-0002.csv")
+    assert (result["records"], len(zoho.calls)) == (7, 2)
+
+
+def test_an_error_event_about_a_job_has_its_page_exported_by_another(zoho, options):
+    """A trigger cannot tell what to keep of a job that Zoho does not know any more; the operator can."""
+    zoho.on("POST", READ, job_added("72"))
+    zoho.on("GET", f"{READ}/71", refusal(404, "RESOURCE_NOT_FOUND"))
+    script_job(zoho, "72")
+    event = {"status": "error", "job_id": "71", "message": "gone", "jobs": {"71": "NOT FOUND"}}
+    result = ZohoBulkReadOperator(**options).execute_complete(
+        context(), event=event, progress={**PROGRESS, "submitted_at": time.time()}
+    )
+    assert [file["job_id"] for file in result["files"]] == ["72"]
+
+
+# --- several jobs in flight --------------------------------------------------------------------------------------
+
+
+@both_ways
+def test_counted_pages_are_submitted_ahead_and_one_deferral_waits_for_all(
+    zoho, options, deferrable, monkeypatch
+):
+    monkeypatch.setitem(operator_module.RECORDS_PER_JOB, "csv", 2)
+    zoho.on("GET", "/crm/v8/Leads/actions/count", {"count": 5})
+    zoho.on("POST", READ, job_added("71"), job_added("72"), job_added("73"))
+    script_job(zoho, "71", "ADDED", more=True)
+    script_job(zoho, "72", more=True)
+    script_job(zoho, "73")
+    given = context()
+    result, deferrals = run(options, given, deferrable=deferrable, max_jobs_in_flight="3")
+    assert [file["job_id"] for file in result["files"]] == ["71", "72", "73"]
+    assert [one.json["query"]["page"] for one in zoho.calls if one.method == "POST"] == [1, 2, 3]
+    assert given["ti"].xcoms["job_id"] == "73"
+    if deferrable:
+        (deferral,) = deferrals
+        assert deferral.trigger["job_id"] == ["71", "72", "73"]
+        assert deferral.events[0]["jobs"] == {"71": "COMPLETED", "72": "COMPLETED", "73": "COMPLETED"}
+
+
+@pytest.mark.parametrize(
+    "answer", [refusal(401, "OAUTH_SCOPE_MISMATCH"), refusal(400, "INVALID_MODULE")], ids=["scope", "module"]
+)
+def test_what_cannot_be_counted_is_exported_job_after_job(zoho, options, answer, caplog):
+    zoho.on("GET", "/crm/v8/Leads/actions/count", answer)
+    zoho.on("POST", READ, job_added("71"))
+    script_job(zoho, "71")
+    assert run(options, max_jobs_in_flight=3)[0]["records"] == 2
+
+
+def test_nothing_is_counted_that_cannot_be_used(zoho, options):
+    criteria = {"api_name": "Owner", "comparator": "equal", "value": "7"}
+    zoho.on("POST", READ, job_added("71"))
+    script_job(zoho, "71")
+    run(options, max_jobs_in_flight=3, criteria=criteria)
+    run(options)
+    assert not [one for one in zoho.asked if "count" in one]
+
+
+def test_no_jobs_in_flight_is_refused_before_any_request(zoho, options):
+    with pytest.raises(ZohoValidationError, match="max_jobs_in_flight"):
+        run(options, max_jobs_in_flight=0)
+    assert zoho.calls == []
+
+
+# --- checkpoint --------------------------------------------------------------------------------------------------
+
+
+class Store:
+    """Airflow's task state store, which takes and gives JSON."""
+
+    def __init__(self):
+        self.kept = {}
+        self.log = []
+
+    def get(self, key, default=None):
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    def set(self, key, value):
+        self.kept[key] = json.dumps(value, allow_nan=False)
+        self.log.append(self.kept[key])
+
+    def delete(self, key):
+        self.kept.pop(key, None)
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.fixture
+def killed(zoho, options, monkeypatch):
+    """A task whose worker died while the second page was being written, and what that left."""
+    store = Store()
+    zoho.on("POST", READ, job_added("71"), job_added("72"), job_added("73"))
+    for job_id, more in (("71", "t2"), ("72", False), ("73", False)):
+        script_job(zoho, job_id, more=more)
+    write = ZohoBulkReadOperator._write
+
+    def dying(self, stream, first, expected):
+        if first == 2:
+            raise KilledError
+        return write(self, stream, first, expected)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZohoBulkReadOperator, "_write", dying)
+        with pytest.raises(KilledError):
+            ZohoBulkReadOperator(**options).execute(try_of(store, 1))
+    return store
+
+
+def try_of(store, number, max_tries=2):
+    given = context(task_state_store=store)
+    given["ti"].try_number, given["ti"].max_tries = number, max_tries
+    return given
+
+
+def jobs_created(zoho):
+    return zoho.asked.count(f"POST {READ}")
+
+
+def test_a_retry_goes_on_and_success_leaves_no_checkpoint(zoho, options, killed, caplog):
+    caplog.set_level("INFO")
+    given = try_of(killed, 2)
+    result = ZohoBulkReadOperator(**options).execute(given)
+    assert [file["job_id"] for file in result["files"]] == ["71", "72"]
+    assert (result["records"], jobs_created(zoho)) == (4, 2)
+    assert zoho.asked.count(f"GET {READ}/71/result") == 1
+    assert given["ti"].xcoms["job_id"] == "72"
+    assert "Re-attached to bulk read job 72 of page 2, submitted by try 1" in caplog.text
+    assert killed.kept == {}
+
+
+def test_clear_runs_it_again(zoho, options, killed):
+    """Airflow sets another ``max_tries`` when a task is cleared."""
+    zoho.on("POST", READ, job_added("73"))
+    result = ZohoBulkReadOperator(**options).execute(try_of(killed, 2, max_tries=3))
+    assert [file["job_id"] for file in result["files"]] == ["73"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fields": ["Email"]}, {"max_pages": 9}, {"cvid": 7}, {"output_path": "other"}, {"durable": "false"}],
+    ids=str,
+)
+def test_a_task_that_was_changed_runs_it_again(zoho, options, killed, change, tmp_path):
+    zoho.on("POST", READ, job_added("73"))
+    if "output_path" in change:
+        change = {"output_path": str(tmp_path / "other.csv")}
+    result = ZohoBulkReadOperator(**{**options, **change}).execute(try_of(killed, 2))
+    assert [file["job_id"] for file in result["files"]] == ["73"]
+
+
+def test_another_organisation_runs_it_again(zoho, options, killed, connection):
+    zoho.on("POST", READ, job_added("73"))
+    connection(login="1000.OTHER")
+    result = ZohoBulkReadOperator(**options).execute(try_of(killed, 2))
+    assert [file["job_id"] for file in result["files"]] == ["73"]
+
+
+def test_a_file_that_is_gone_is_exported_again(zoho, options, killed, tmp_path):
+    zoho.on("POST", READ, job_added("73"))
+    (tmp_path / "leads.csv").unlink()
+    result = ZohoBulkReadOperator(**options).execute(try_of(killed, 2))
+    assert [(file["page"], file["job_id"]) for file in result["files"]] == [(1, "73"), (2, "72")]
+    assert [file["path"] for file in result["files"]] == [
+        str(tmp_path / "leads.csv"),
+        str(tmp_path / "leads-0002.csv"),
+    ]
+
+
+def test_nothing_secret_is_kept(options, killed):
+    assert killed.log
+    assert not [secret for secret in SECRETS for text in killed.log if secret in text]
+
+
+def test_a_resumed_task_that_is_killed_is_gone_on_with_by_its_retry(zoho, options, monkeypatch):
+    store = Store()
+    zoho.on("POST", READ, job_added("71"), job_added("72"))
+    script_job(zoho, "71", "ADDED", more="t2")
+    script_job(zoho, "72")
+    with pytest.raises(TaskDeferred) as deferred:
+        ZohoBulkReadOperator(**options, deferrable=True).execute(try_of(store, 1))
+    progress = json.loads(json.dumps(deferred.value.kwargs["progress"]))
+    event = {"status": "success", "job_id": "71", "jobs": {"71": "COMPLETED"}}
+
+    def dying(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZohoBulkReadOperator, "_write", dying)
+        made = ZohoBulkReadOperator(**options, deferrable=True)
+        with pytest.raises(KilledError):
+            made.execute_complete(try_of(store, 1), event=event, progress=progress)
+    result = ZohoBulkReadOperator(**options, deferrable=True).execute(try_of(store, 2))
+    assert [file["job_id"] for file in result["files"]] == ["71", "72"]
+    assert jobs_created(zoho) == 2
+
+
+def test_a_failed_job_is_not_kept(zoho, options):
+    store = Store()
+    zoho.on("POST", READ, job_added("71"))
+    zoho.on("GET", f"{READ}/71", job("71", "FAILURE"))
+    with pytest.raises(ZohoBulkReadError):
+        ZohoBulkReadOperator(**options).execute(try_of(store, 1))
+    assert store.kept == {}
+
+
+def test_a_store_that_fails_changes_nothing(zoho, options, caplog):
+    class Broken:
+        def fail(self, *_):
+            raise RuntimeError("no API server")
+
+        get = set = delete = fail
+
+    zoho.on("POST", READ, job_added("71"))
+    script_job(zoho, "71")
+    result = ZohoBulkReadOperator(**options).execute(try_of(Broken(), 1))
+    assert result["records"] == 2
+
+
+def test_many_files_are_kept_packed():
+    store = Store()
+    value = {"files": [{"path": f"s3://lake/leads-{n:04d}.parquet", "records": n} for n in range(5_000)]}
+    kept = Checkpoint(try_of(store, 1), "key", "print")
+    kept.save(value)
+    assert len(store.kept["key"]) < 64_000 < len(json.dumps(value))
+    assert Checkpoint(try_of(store, 2), "key", "print").load() == value
+
+
+def test_a_job_that_was_only_to_be_submitted_is_not_submitted_twice(zoho, options, monkeypatch):
+    store = Store()
+    zoho.on("POST", READ, job_added("71"), job_added("72"))
+    with monkeypatch.context() as patch:
+
+        def dying(*_):
+            raise KilledError
+
+        patch.setattr(store, "delete", dying)
+        with pytest.raises(KilledError):
+            ZohoBulkReadOperator(**options, wait_for_completion=False).execute(try_of(store, 1))
+    result = ZohoBulkReadOperator(**options, wait_for_completion=False).execute(try_of(store, 2))
+    assert (result["job_id"], jobs_created(zoho)) == ("71", 1)

@@ -304,6 +304,100 @@ def test_a_running_trigger_has_fired_nothing_and_can_be_cancelled(answers):
     asyncio.run(run())
 
 
+# --- several jobs ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(monkeypatch):
+    """Script the states of several jobs; the last one of each is repeated. The list names what was asked for."""
+    asked = []
+
+    def say(**states):
+        class Hook:
+            def __init__(self, *args, **kwargs):
+                pass
+
+            async def __aenter__(self):
+                return self
+
+            async def __aexit__(self, *_):
+                return None
+
+            async def get_bulk_read_job(self, job_id):
+                asked.append(job_id)
+                script = states[f"j{job_id}"]
+                one = script.pop(0) if len(script) > 1 else script[0]
+                if isinstance(one, BaseException):
+                    raise one
+                return job(job_id, one, **({"count": 1} if one == "COMPLETED" else {}))["data"][0]
+
+        monkeypatch.setattr(zohocrm, "ZohoCRMAsyncHook", Hook)
+        return asked
+
+    return say
+
+
+def test_the_second_job_is_not_asked_for_while_the_first_is_running(clock, several):
+    asked = several(
+        j71=["ADDED", "IN PROGRESS", "COMPLETED"], j72=["COMPLETED"], j73=["IN PROGRESS"], j74=["ADDED"]
+    )
+    (event,) = events_of(trigger(job_id=["71", "72", "73", "74"]))
+    assert asked == ["71", "71", "71", "72", "73"]
+    assert (event["status"], event["job_id"], event["count"]) == ("success", "71", 1)
+    assert event["jobs"] == {"71": "COMPLETED", "72": "COMPLETED"}
+
+
+def test_a_failure_of_the_first_of_several_jobs_is_an_error_event_about_it(clock, several):
+    several(j71=["FAILURE"], j72=["ADDED"])
+    (event,) = events_of(trigger(job_id=["71", "72"]))
+    assert (event["status"], event["job_id"], event["jobs"]) == ("error", "71", {"71": "FAILURE"})
+
+
+def test_a_look_at_a_further_job_that_fails_does_not_keep_the_event(clock, several):
+    several(j71=["COMPLETED"], j72=[server_error()])
+    (event,) = events_of(trigger(job_id=["71", "72"]))
+    assert (event["status"], event["jobs"]) == ("success", {"71": "COMPLETED"})
+
+
+def test_a_job_that_zoho_does_not_know_is_named_for_the_worker(clock, several):
+    several(j71=[ZohoNotFoundError("unknown job", status=404)], j72=["ADDED"])
+    (event,) = events_of(trigger(job_id=["71", "72"]))
+    assert (event["status"], event["jobs"]) == ("error", {"71": "NOT FOUND"})
+
+
+def test_several_jobs_survive_serialisation():
+    path, kwargs = trigger(job_id=["71", "72"]).serialize()
+    assert kwargs["job_id"] == ["71", "72"]
+    assert rebuilt(path, json.loads(json.dumps(kwargs))).serialize() == (path, kwargs)
+
+
+def test_many_triggers_spread_their_first_looks_upward(answers, monkeypatch):
+    """A lone trigger looks after exactly its interval; many that start together do not look together."""
+    answers.say(job("77", "COMPLETED", count=1))
+    sleeps = []
+
+    async def run():
+        all_sleep = asyncio.Event()
+
+        async def sleep(seconds):
+            sleeps.append(seconds)
+            if len(sleeps) == 400:
+                all_sleep.set()
+            await all_sleep.wait()
+
+        monkeypatch.setattr(bulk_read, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
+
+        async def one():
+            return [event async for event in trigger().run()]
+
+        await asyncio.gather(*(one() for _ in range(400)))
+
+    asyncio.run(run())
+    assert min(sleeps) >= 10
+    assert 11 < max(sleeps) <= 12
+    assert BulkReadJobTrigger._waiting == 0
+
+
 def test_on_kill_only_logs(answers, zoho, monkeypatch):
     said = []
     monkeypatch.setattr(
