@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -10,8 +11,9 @@ import pytest
 from airflow_provider_zohocrm.exceptions import ZohoTypeError
 from airflow_provider_zohocrm.storage import arrays
 from airflow_provider_zohocrm.storage.arrays import ArrowRows, arrow_type
+from airflow_provider_zohocrm.storage.cells import to_json
 from airflow_provider_zohocrm.storage.columns import Column
-from airflow_provider_zohocrm.storage.values import TypeErrors, typed_value
+from airflow_provider_zohocrm.storage.values import TypedRows, TypeErrors, typed_value
 
 UTC = timezone.utc
 KINDS = {
@@ -116,16 +118,10 @@ def test_what_does_not_fit(kind, value):
 
 def one_by_one(values, column):
     """What a file must hold: each value by itself."""
-    errors = TypeErrors("string")
-    typed = []
-    aside = {}
-    for row, value in enumerate(values):
-        try:
-            typed.append(typed_value(value, column))
-        except ValueError:
-            typed.append(None)
-            aside[row] = errors.add(value, column, None)
-    return typed, aside
+    rows = TypedRows([column], TypeErrors("string"))
+    typed = [rows.row({column.name: value}) for value in values]
+    aside = {row: held[column.name] for row, (_, held) in enumerate(typed) if held}
+    return [value for value, _ in typed], aside
 
 
 def at_once(values, column, *, texts):
@@ -133,14 +129,8 @@ def at_once(values, column, *, texts):
     held = pa.array(values, pa.string()) if texts else values
     batch = rows.batch([held], [None] * len(values), len(values))
     typed, asides = batch.column(0).to_pylist(), batch.column(1).to_pylist()
-    aside = {row: pa_json(text)[column.name] for row, text in enumerate(asides) if text}
+    aside = {row: json.loads(text)[column.name] for row, text in enumerate(asides) if text}
     return typed, aside, batch.column(0).type
-
-
-def pa_json(text):
-    import orjson
-
-    return orjson.loads(text)
 
 
 # Texts on both sides of what each kind takes, and what Arrow takes beyond.
@@ -272,19 +262,10 @@ def test_whole_columns_of_texts_are_read_as_value_by_value(kind, seed):
         ]
         typed, aside = one_by_one(values, column)
         if kind == "json":
-            typed = [
-                None if value is None else f'"{value}"'.replace('""', '"') and pa_dump(value)
-                for value in typed
-            ]
+            typed = [None if value is None else to_json(value).decode() for value in typed]
         found, found_aside, type_ = at_once(values, column, texts=True)
         assert (found, found_aside) == (typed, aside), values
         assert type_ == arrow_type(column)
-
-
-def pa_dump(value):
-    from airflow_provider_zohocrm.storage.cells import to_json
-
-    return to_json(value).decode()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -299,7 +280,7 @@ def test_whole_columns_of_json_are_read_as_value_by_value(kind, seed):
         values = [rng.choice(pool) for _ in range(rng.choice([1, 2, 5]))]
         typed, aside = one_by_one(values, column)
         if kind == "json":
-            typed = [None if value is None else pa_dump(value) for value in typed]
+            typed = [None if value is None else to_json(value).decode() for value in typed]
         found, found_aside, _ = at_once(values, column, texts=False)
         assert (found, found_aside) == (typed, aside), values
 
