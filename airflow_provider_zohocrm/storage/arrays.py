@@ -158,7 +158,8 @@ def _from_json(values: Sequence[Any], column: Column, type_: Any) -> Any:
         return None if array.flatten().null_count else array
     if column.kind in ("lookup", "user") and kinds == {dict}:
         array = pa.array(values, type_)
-        return array if array.field("id").null_count == array.null_count else None
+        ids = array.flatten()[0]
+        return array if ids.null_count == array.null_count else None
     return None
 
 
@@ -178,6 +179,8 @@ def _from_texts(texts: Any, column: Column) -> Any:
         return _split(texts)
     if kind in ("lookup", "user"):
         return _bare_ids(texts, column)
+    if kind == "decimal" and not _safe_digits(texts, column.scale):
+        return None
     array = texts.cast(arrow_type(column))
     if kind == "integer":
         # Arrow takes 0x1F for a number.
@@ -186,6 +189,15 @@ def _from_texts(texts: Any, column: Column) -> Any:
     if kind in ("date", "datetime"):
         return _in_range(array)
     return array
+
+
+def _safe_digits(texts: Any, scale: int) -> bool:
+    """Tell whether Arrow reads these numbers right: beyond 38 digits it overflows, and takes 1E+-2 for a number."""
+    import pyarrow.compute as pc
+
+    longest = pc.max(pc.binary_length(texts)).as_py() or 0
+    exponents = (pc.any(pc.match_substring(texts, letter)).as_py() for letter in "eE")
+    return longest + scale <= _MOST_DIGITS and not any(exponents)
 
 
 def _in_range(array: Any) -> Any:

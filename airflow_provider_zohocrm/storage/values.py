@@ -188,7 +188,11 @@ class TypeErrors:
         """
         if self.set_aside:
             self.count += 1
-            return to_text(value) or ""
+            try:
+                return to_text(value) or repr(value)
+            except TypeError:
+                # An integer of more than 64 bits, for one.
+                return repr(value)
         shown = repr(value)
         declared = (
             f"decimal with {column.scale} digits after the point" if column.kind == "decimal" else column.kind

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
 from airflow_provider_zohocrm.storage import read_records
@@ -20,7 +21,8 @@ def read(path):
 def file(tmp_path):
     def make(name, content):
         path = tmp_path / name
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        pack = {".gz": gzip.compress, ".zst": zstandard.compress}.get(path.suffix, bytes)
+        path.write_bytes(pack(content))
         return path
 
     return make
@@ -33,7 +35,7 @@ def test_json_lines_keep_null_and_whole_numbers(file):
     assert read(path) == [{"id": 1234567890123456789, "a": None}, {"b": [1, {"c": "é"}]}]
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst"])
 def test_csv_leaves_empty_cells_out_and_texts_as_they_are(file, name):
     path = file(name, '\ufeffid,Name,Note\r\n007,"a ""b""\nc",\n\n 1 ,,"x\ry"'.encode())
     assert read(path) == [{"id": "007", "Name": 'a "b"\nc'}, {"id": " 1 ", "Note": "x\ry"}]
@@ -120,6 +122,31 @@ def test_a_damaged_gzip_file_is_an_error(tmp_path, damage):
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.parametrize("damage", ["cut", "cut at a block", "noise", "plain", "second frame cut"])
+def test_a_damaged_zstd_file_is_an_error(tmp_path, damage):
+    path = tmp_path / "a.jsonl.zst"
+    lines = b"".join(b'{"n":%d}\n' % (number * 7919 % 100_003) for number in range(100_000))
+    packed = zstandard.ZstdCompressor(write_checksum=True).compress(lines)
+    path.write_bytes(
+        {
+            "cut": packed[:-200],
+            "cut at a block": packed[:-4],
+            "noise": packed[:5_000] + b"\0" * 50 + packed[5_050:],
+            "plain": b"{}\n",
+            "second frame cut": packed + packed[:1_000],
+        }[damage]
+    )
+    with pytest.raises(ZohoStorageError, match=r"Cannot read '.*a\.jsonl\.zst'") as caught:
+        read(path)
+    assert caught.value.__cause__ is not None
+
+
+def test_several_frames_of_zstd_are_one_file(tmp_path):
+    frames = [zstandard.compress(b'{"n":%d}\n' % number) for number in range(3)]
+    (tmp_path / "a.jsonl.zst").write_bytes(b"".join(frames))
+    assert read(tmp_path / "a.jsonl.zst") == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
 def test_a_missing_file_says_where_files_are_seen(tmp_path):
     records = read_records(str(tmp_path / "a.csv"))
     with pytest.raises(
@@ -140,7 +167,7 @@ def test_an_unknown_format_is_refused_before_the_first_record(tmp_path):
         read_records(str(tmp_path / "a.xlsx"))
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.csv.gz", "a.jsonl.gz"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.csv.gz", "a.jsonl.gz", "a.jsonl.zst", "a.csv.zst"])
 def test_an_empty_file_holds_no_records(file, name):
     assert read(file(name, b"")) == []
 
