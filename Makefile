@@ -49,13 +49,13 @@ lint: $(VENV)/.installed ## check style and format
 types: $(VENV)/.installed ## check types
 	$(BIN)/mypy
 
-.PHONY: bench
-bench: $(VENV)-bench/.installed ## measure ours and the peers, into benchmarks/results.md (BENCH_ARGS="--cases list": some)
-	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
-
 .PHONY: ci
 ci: ## all of the above, as CI runs it
 	bash .ci/run
+
+.PHONY: bench
+bench: $(VENV)-bench/.installed ## measure ours and the peers, into benchmarks/results.md (BENCH_ARGS="--cases list": some)
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## remove the virtual environments and all that was built or written

@@ -206,7 +206,7 @@ CASES = (
         (*_reading(10_000), *_reading(1_000_000)),
         tuple(
             Target(
-                f"memory growth, .{one}, MB",
+                f"growth, .{one}, MB",
                 "peak_mb",
                 f"{one}, 1,000,000",
                 f"{one}, 10,000",

@@ -28,7 +28,7 @@ _COLUMNS = {
 }
 _PACKAGES = ("apache-airflow", "requests", "aiohttp", "orjson", "pyarrow", "zohocrmsdk8-0")
 _HOW = """\
-Every run is a process of its own{pinned}; the simulator is another one{simulator}. The contestants of a case run in
+Every run is a process of its own{pinned}; the simulator is another one{simulator}. A case without rows pins nothing. The contestants of a case run in
 turn. A figure is the median (lowest-highest) of the runs. Wall and CPU time (user + system, threads included) begin after
 imports; Parquet's pyarrow counts as one. Growth is the peak of the resident memory above what it was before the work.
 Requests and credits are the simulator's own count for the whole process. After each run, every value of every row is

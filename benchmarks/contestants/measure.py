@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
-import sys
 import time
 from contextlib import contextmanager
 from importlib import import_module
@@ -21,7 +21,7 @@ MB = 1 << 20
 
 def orders() -> dict[str, Any]:
     """Read what is to be done: ``url``, ``token``, ``fields``, ``kinds``, ``output``, ``limit``, ``options``, ``profile``."""
-    found: dict[str, Any] = json.loads(sys.argv[1])
+    found: dict[str, Any] = json.loads(os.environ["BENCHMARK_ORDERS"])
     return found
 
 
@@ -112,4 +112,4 @@ def _write_profile(profiler: Any, path: str) -> None:
 
     profiler.disable()
     with Path(path).open("w") as file:
-        pstats.Stats(profiler, stream=file).sort_stats("tottime").print_stats(15)
+        pstats.Stats(profiler, stream=file).strip_dirs().sort_stats("tottime").print_stats(15)
