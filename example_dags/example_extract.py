@@ -29,7 +29,7 @@ def example_zohocrm_extract() -> None:
         modified_since="{{ params.modified_since }}",
         modified_before="{{ params.modified_before }}",
         subforms="all",
-        output_path=OUTPUT + "/extract/quotes.parquet",
+        output_path=OUTPUT + "/extract/quotes/part.parquet",
         max_credits=500,
     )
 
@@ -39,7 +39,7 @@ def example_zohocrm_extract() -> None:
         params = params or {}
         result = ZohoCRMHook().extract(
             "Leads",
-            OUTPUT + "/extract/leads.jsonl.gz",
+            OUTPUT + "/extract/leads/part.jsonl.gz",
             modified_since=params["modified_since"],
             modified_before=params["modified_before"],
         )

@@ -27,7 +27,8 @@ def example_zohocrm_morning_load() -> None:
         deferrable=True,
         map_index_template="{{ task.module }}",
     ).expand_kwargs(
-        [{"module": module, "output_path": f"{OUTPUT}/morning/{module}.parquet"} for module in MODULES]
+        # A folder for each module, with its manifest.
+        [{"module": module, "output_path": f"{OUTPUT}/morning/{module}/part.parquet"} for module in MODULES]
     )
 
 

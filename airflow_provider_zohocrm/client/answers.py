@@ -111,7 +111,7 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
             "Check the API URL of the connection, and proxies on the way."
         )
     try:
-        answer = jsontext.loads(body)
+        answer = jsontext.loads_page(body) if call.lines and status < 400 else jsontext.loads(body)
     except ValueError:
         answer = None
     if status < 400:

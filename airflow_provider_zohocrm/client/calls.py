@@ -28,6 +28,8 @@ class Call:
     :param repeatable: False when a repetition could do something twice, as an insert does.
     :param per_record: the answer holds one result per record, whatever its status.
     :param pause: seconds to wait after a 429 that names no time.
+    :param lines: the records of a list are left as JSON text, see
+        :func:`~airflow_provider_zohocrm.client.jsontext.loads_page`.
     :param credits: API credits it costs (reference sheet §6.2).
     """
 
@@ -39,6 +41,7 @@ class Call:
     repeatable: bool = True
     per_record: bool = False
     pause: float | None = None
+    lines: bool = False
     credits: int = 1
 
     def __str__(self) -> str:

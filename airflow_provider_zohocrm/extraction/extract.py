@@ -6,6 +6,7 @@ import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from airflow_provider_zohocrm.client.jsontext import modified_times
 from airflow_provider_zohocrm.client.metadata import listed
 from airflow_provider_zohocrm.client.read_ahead import read_ahead
 from airflow_provider_zohocrm.client.versions import PAGE_SIZE, RECORDS_PER_BULK_READ
@@ -302,15 +303,40 @@ class Extraction:
             first=len(state["files"]) + 1,
             on_file=self._part_written,
         ) as parts:
+            lines = self._lines()
+            if lines is not None:
+                for page in read_ahead(lines):
+                    if FIELD in (state["fields"] or ()):
+                        watermark.see(modified_times(page))
+                    parts.write_lines(page)
+                state["watermark"] = watermark.newest
+                return
             written = 0
-            for page in self._pages():
+            for records, descending in self._pages():
                 # A portion ends where a file does, so that what is kept with a file is true of it.
-                for records in _portions(page.records, written, most):
-                    watermark.see(record.get(FIELD) for record in records)
+                for portion in _portions(records, written, most):
+                    watermark.see(record.get(FIELD) for record in portion)
                     state["watermark"] = watermark.newest
-                    state["descending" if page.descending else "ascending"] = records[-1].get("id")
-                    parts.write(records)
-                    written += len(records)
+                    state["descending" if descending else "ascending"] = portion[-1].get("id")
+                    parts.write(portion)
+                    written += len(portion)
+
+    def _lines(self) -> Iterator[list[Any]] | None:
+        """Read pages of JSON, where lists go into files as they are."""
+        request, window = self._request, self._request.window
+        plain = self.state["strategy"] == "records" and self._columns() is None
+        if not plain or window.before is not None or request.max_records is not None:
+            return None
+        if "ids" in request.options:
+            return None
+        return self._api.get_record_lines(
+            request.module,
+            self.state["fields"],
+            cvid=request.cvid,
+            page_size=request.page_size or PAGE_SIZE,
+            modified_since=window.since,
+            **request.options,
+        )
 
     def _columns(self) -> list[Column] | list[str] | None:
         typed, fields = self.state["columns"], self.state["fields"]
@@ -485,6 +511,7 @@ class Extraction:
             "credits": state["credits"],
         }
         result["manifest"] = write_run(
+            request.manifest_path,
             request.output_path,
             files,
             subforms=subforms,

@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def write_run(output_path: str, files: Sequence[Mapping[str, Any]], **more: Any) -> str:
+def write_run(path: str | None, output_path: str, files: Sequence[Mapping[str, Any]], **more: Any) -> str:
     """Write the manifest of a run, as the last of its files.
 
+    :param path: where it is written; None for ``_manifest.json`` in the folder of the output.
     :param output_path: path of the first file.
     :param files: ``path, records, bytes, sha256`` of each, and ``job_id`` where a bulk read job made it.
     :param more: what else is told: module, query, columns, watermark and the like.
     :return: the path of the manifest.
     """
-    path = manifest_path(output_path)
+    path = path or manifest_path(output_path)
     content = {
-        "files": list(files),
-        "records": sum(file["records"] for file in files),
+        "files": [_listed(file) for file in files],
+        "rows": sum(file["records"] for file in files),
         "bytes": sum(file["bytes"] for file in files),
         "job_ids": list(dict.fromkeys(file["job_id"] for file in files if "job_id" in file)),
         **more,
@@ -30,6 +31,10 @@ def write_run(output_path: str, files: Sequence[Mapping[str, Any]], **more: Any)
     }
     write_manifest(path, content)
     return path
+
+
+def _listed(file: Mapping[str, Any]) -> dict[str, Any]:
+    return {"rows" if name == "records" else name: value for name, value in file.items()}
 
 
 def now() -> str:

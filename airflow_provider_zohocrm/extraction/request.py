@@ -37,6 +37,7 @@ class ExtractRequest:
     page_size: int | None = None
     max_records: int | None = None
     max_records_per_file: int | None = None
+    manifest_path: str | None = None
     max_credits: int | None = None
     max_jobs_in_flight: int = 1
     on_type_error: OnTypeError = "fail"
@@ -58,6 +59,7 @@ class ExtractRequest:
         page_size: int | None = None,
         max_records: int | None = None,
         max_records_per_file: int | None = None,
+        manifest_path: str | None = None,
         max_credits: int | None = None,
         max_jobs_in_flight: int = 1,
         on_type_error: OnTypeError = "fail",
@@ -98,6 +100,7 @@ class ExtractRequest:
             page_size=page_size,
             max_records=max_records,
             max_records_per_file=max_records_per_file,
+            manifest_path=manifest_path,
             max_credits=max_credits,
             max_jobs_in_flight=max_jobs_in_flight,
             on_type_error=on_type_error,

@@ -32,7 +32,8 @@ class ZohoBulkReadOperator(BaseOperator):
 
     The operator submits a job, waits for it, downloads and unpacks its result as a stream, and goes on with the next
     job while Zoho has more records. It returns ``{"files": [{"path", "records", "bytes", "job_id", "page"}],
-    "records", "module", "more_records"}``, and writes a manifest beside the files (``leads_manifest.json``). The id of the job that was submitted last is in XCom ``job_id``. From
+    "records", "module", "more_records"}``, and writes a manifest of the files with their checksums. The id of the job
+    that was submitted last is in XCom ``job_id``. From
     Airflow 3.3 on, a retry goes on with the jobs and files of the try before; on older ones it starts again, and
     overwrites the files. Zoho offers no way to cancel a job.
 
@@ -49,6 +50,8 @@ class ZohoBulkReadOperator(BaseOperator):
         with ``.gz`` or ``.zst``, and ``.parquet``; ``.ics`` for ics. JSONL and Parquet have the types of the fields,
         which costs a call for the metadata.
     :param max_records_per_file: begin another file after this many records.
+    :param manifest_path: where the manifest is written; None for ``_manifest.json`` in the folder of the output, where
+        a later run into the same folder replaces it.
     :param on_type_error: what becomes of a value that does not fit the type of its field, in JSONL and Parquet:
         ``fail``, or ``string`` to have it as text in a column ``_type_errors``.
     :param max_pages: end after this many jobs; ``more_records`` of the result tells whether Zoho had more.
@@ -73,6 +76,7 @@ class ZohoBulkReadOperator(BaseOperator):
         "callback",
         "output_path",
         "max_records_per_file",
+        "manifest_path",
         "on_type_error",
         "max_pages",
         "max_jobs_in_flight",
@@ -98,6 +102,7 @@ class ZohoBulkReadOperator(BaseOperator):
         callback: str | Mapping[str, str] | None = None,
         output_path: str | None = None,
         max_records_per_file: int | str | None = None,
+        manifest_path: str | None = None,
         on_type_error: str = "fail",
         max_pages: int | str | None = None,
         max_jobs_in_flight: int | str = 1,
@@ -120,6 +125,7 @@ class ZohoBulkReadOperator(BaseOperator):
         self.callback = callback
         self.output_path = output_path
         self.max_records_per_file = max_records_per_file
+        self.manifest_path = manifest_path
         self.on_type_error = on_type_error
         self.max_pages = max_pages
         self.max_jobs_in_flight = max_jobs_in_flight
@@ -347,6 +353,7 @@ class ZohoBulkReadOperator(BaseOperator):
         files, progress = export.files, export.progress
         records = sum(file["records"] for file in files)
         write_run(
+            given(self.manifest_path),
             str(self.output_path),
             files,
             module=self.module,

@@ -43,7 +43,7 @@ class ZohoGetRecordsOperator(BaseOperator):
     """Read the records of a module into files, or into XCom when they are few.
 
     With ``output_path`` the records are streamed to a file, which appears under its name when it is whole, and a
-    manifest beside it (``leads_manifest.json``) that lists the files with their checksums. The task returns ``{"path",
+    manifest (``_manifest.json`` in its folder) that lists the files with their checksums. The task returns ``{"path",
     "records", "bytes", "module", "fields", "max_modified_time", "strategy", "files": [{"path", "records", "bytes"}],
     "subforms", "manifest", "calls", "credits"}``; ``max_modified_time`` is the newest ``Modified_Time`` in UTC, to be
     the ``modified_since`` of the next run, and None if that field was not read. Without it, the task returns the list
@@ -78,6 +78,8 @@ class ZohoGetRecordsOperator(BaseOperator):
     :param output_path: local path or object storage URI; the format is told by the suffix: ``.jsonl``, ``.csv``, both
         also with ``.gz`` or ``.zst``, and ``.parquet``, whose columns have the types of the fields.
     :param max_records_per_file: begin another file after this many records: ``leads-0002.jsonl``.
+    :param manifest_path: where the manifest is written; None for ``_manifest.json`` in the folder of the output, where
+        a later run into the same folder replaces it.
     :param on_type_error: what becomes of a value that does not fit the type of its field: ``fail``, or ``string`` to
         have it as text in a column ``_type_errors``.
     :param max_credits: fail before more API credits than this are spent.
@@ -113,6 +115,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         "max_records",
         "output_path",
         "max_records_per_file",
+        "manifest_path",
         "on_type_error",
         "max_credits",
         "max_xcom_records",
@@ -148,6 +151,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         max_records: int | str | None = None,
         output_path: str | None = None,
         max_records_per_file: int | str | None = None,
+        manifest_path: str | None = None,
         on_type_error: str = "fail",
         max_credits: int | str | None = None,
         max_xcom_records: int | str = 1000,
@@ -181,6 +185,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         self.max_records = max_records
         self.output_path = output_path
         self.max_records_per_file = max_records_per_file
+        self.manifest_path = manifest_path
         self.on_type_error = on_type_error
         self.max_credits = max_credits
         self.max_xcom_records = max_xcom_records
@@ -263,6 +268,7 @@ class ZohoGetRecordsOperator(BaseOperator):
             strategy=given(self.strategy) or "records",
             subforms=subforms if subforms == "all" else name_list(subforms, "subforms"),
             max_records_per_file=whole_number(self.max_records_per_file, "max_records_per_file"),
+            manifest_path=given(self.manifest_path),
             max_credits=whole_number(self.max_credits, "max_credits"),
             max_jobs_in_flight=whole_number(self.max_jobs_in_flight, "max_jobs_in_flight") or 1,
             on_type_error=given(self.on_type_error) or "fail",

@@ -26,6 +26,16 @@ def to_json(value: Any, *, line: bool = False, indent: bool = False) -> bytes:
     return orjson.dumps(value, _encode, options)
 
 
+def compact(text: Any) -> bytes:
+    """Take the blanks between the tokens of a JSON text away; everything else stays as it is.
+
+    :param text: buffer with whole JSON.
+    """
+    import msgspec
+
+    return msgspec.json.format(bytes(text), indent=-1)
+
+
 def to_text(value: Any) -> str | None:
     """Write a value as the text of one cell.
 

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 def manifest_path(output_path: str) -> str:
-    """Name the manifest of a run: in the folder of its output, so that several modules can share the folder.
+    """Name the manifest of a run: ``_manifest.json`` in the folder of its output.
 
-    :param output_path: path of the first file, e.g. ``leads.csv.gz``; its suffix must be a known one.
-    :return: the path, e.g. ``leads_manifest.json``.
+    What reads a folder as a table leaves names with an underscore alone.
+
+    :param output_path: path of the first file, e.g. ``leads/part.csv.gz``; its suffix must be a known one.
+    :return: the path, e.g. ``leads/_manifest.json``.
     :raises ZohoValidationError: when the suffix is not known.
     """
-    return f"{output_path[: len(output_path) - len(file_suffix(output_path))]}_manifest.json"
+    file_suffix(output_path)
+    folder, slash, _ = output_path.rpartition("/")
+    return f"{folder}{slash}_manifest.json"
 
 
 def write_manifest(path: str, content: Mapping[str, Any]) -> FileInfo:

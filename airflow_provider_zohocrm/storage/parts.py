@@ -151,6 +151,11 @@ class RecordParts:
         for part, start, stop in self._parts.slices(len(records)):
             part.write(records[start:stop])
 
+    def write_lines(self, lines: Sequence[Any]) -> None:
+        """Write records that are JSON already, see :meth:`RecordWriter.write_lines`."""
+        for part, start, stop in self._parts.slices(len(lines)):
+            part.write_lines(lines[start:stop])
+
     @property
     def records(self) -> int:
         """Number of records written so far."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
-from airflow_provider_zohocrm.storage.cells import to_json, to_text
+from airflow_provider_zohocrm.storage.cells import compact, to_json, to_text
 from airflow_provider_zohocrm.storage.columns import Column
 from airflow_provider_zohocrm.storage.formats import file_format
 from airflow_provider_zohocrm.storage.parquet import ParquetRecords
@@ -79,6 +79,18 @@ class RecordWriter:
                     f"Cannot write record {self.records + 1} to {self._path!r}: {error}."
                 ) from error
             self.records += 1
+
+    def write_lines(self, lines: Sequence[Any]) -> None:
+        """Write records that are JSON already.
+
+        :param lines: buffers, each with one object.
+        :raises ZohoStorageError: when the file is no untyped JSONL, or the disk takes no more.
+        """
+        encoder = self._open_encoder()
+        if not isinstance(encoder, _JsonLines):
+            raise ZohoStorageError(f"{self._path!r} takes records, not JSON.")
+        encoder.add_lines(lines)
+        self.records += len(lines)
 
     def write_texts(self, values: Sequence[Any], ids: Any, rows: int) -> None:
         """Write rows of CSV to Parquet, which takes whole columns faster than records.
@@ -189,6 +201,14 @@ class _JsonLines:
 
     def add(self, record: Mapping[str, Any]) -> None:
         self._write(to_json(record, line=True))
+
+    def add_lines(self, lines: Sequence[Any]) -> None:
+        joined = b"\n".join(lines)
+        if joined.count(b"\n") >= len(lines) > 0 or b"\r" in joined:
+            # Whoever wrote this JSON likes it indented.
+            joined = b"\n".join([compact(line) for line in lines])
+        if lines:
+            self._write(joined + b"\n")
 
     def end(self) -> None:
         del self._write

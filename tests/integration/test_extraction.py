@@ -276,7 +276,8 @@ def test_files_end_after_so_many_records_and_the_manifest_lists_them(simulated, 
     rows = [row for file in result["files"] for row in read(file["path"])]
     assert by_id(rows) == expected(simulator)
     manifest = json.loads(Path(result["manifest"]).read_text())
-    assert manifest["records"] == 2_345
+    assert manifest["rows"] == 2_345
+    assert [file["rows"] for file in manifest["files"]] == [1_000, 1_000, 345]
     assert manifest["query"]["fields"] == FIELDS
     assert manifest["watermark"] == result["max_modified_time"]
     assert bool(manifest["job_ids"]) is (strategy == "bulk")
@@ -285,10 +286,10 @@ def test_files_end_after_so_many_records_and_the_manifest_lists_them(simulated, 
         assert len(data) == file["bytes"]
         assert hashlib.sha256(data).hexdigest() == file["sha256"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "_manifest.json",
         "leads-0002.parquet",
         "leads-0003.parquet",
         "leads.parquet",
-        "leads_manifest.json",
     ]
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_zohocrm.client.jsontext import dumps, loads, zoho_datetime
+from airflow_provider_zohocrm.client.jsontext import dumps, loads, loads_page, modified_times, zoho_datetime
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -143,3 +143,31 @@ def test_null_and_containers():
 def test_a_value_without_json_form_is_an_error(value):
     with pytest.raises(ZohoValidationError):
         dumps(value)
+
+
+def test_a_page_keeps_the_text_of_its_records():
+    page = loads_page(b'{"info":{"more_records":true},"data":[{"id":"1","n":1.10},{"id":"2"}],"other":[1]}')
+    assert [bytes(line) for line in page["data"]] == [b'{"id":"1","n":1.10}', b'{"id":"2"}']
+    assert page["info"] == {"more_records": True}
+
+
+@pytest.mark.parametrize("text", [b'{"data":{}}', b'{"message":"no"}', b"[]"])
+def test_what_is_no_page_is_parsed_as_anything_else(text):
+    assert loads_page(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", [b"", b'{"data":[{"id":"1"}', b'{"data":[{"id":]}', b"<html>"])
+def test_a_page_that_is_not_whole_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        loads_page(text)
+
+
+def test_times_are_read_out_of_the_text():
+    lines = [
+        b'{"Modified_Time":"2026-01-01T00:00:00Z","x":[{"Modified_Time":1}]}',
+        b'{"Modified_Time":null}',
+        b"{}",
+    ]
+    assert modified_times(lines) == ["2026-01-01T00:00:00Z", None, None]
+    with pytest.raises(ValueError):
+        modified_times([b"[1]"])

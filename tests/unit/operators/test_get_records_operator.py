@@ -49,7 +49,7 @@ def test_jsonl_holds_the_records_as_they_are(leads, tmp_path):
         "strategy": "records",
         "files": [{"path": str(path), "records": 3, "bytes": path.stat().st_size}],
         "subforms": {},
-        "manifest": str(tmp_path / "deep" / "leads_manifest.json"),
+        "manifest": str(tmp_path / "deep" / "_manifest.json"),
         "calls": 2,
         "credits": 2,
     }

@@ -186,10 +186,10 @@ def test_many_parts_hold_no_files_open(tmp_path, suffix, monkeypatch):
 @pytest.mark.parametrize(
     ("output", "manifest"),
     [
-        ("leads.csv.gz", "leads_manifest.json"),
-        ("/data/v1.2/Leads.JSONL.ZST", "/data/v1.2/Leads_manifest.json"),
-        ("s3://conn@bucket/x/leads.parquet", "s3://conn@bucket/x/leads_manifest.json"),
-        ("events.ics", "events_manifest.json"),
+        ("leads.csv.gz", "_manifest.json"),
+        ("/data/v1.2/Leads.JSONL.ZST", "/data/v1.2/_manifest.json"),
+        ("s3://conn@bucket/x/leads.parquet", "s3://conn@bucket/x/_manifest.json"),
+        ("events.ics", "_manifest.json"),
     ],
 )
 def test_the_manifest_stands_beside_the_first_file(output, manifest):

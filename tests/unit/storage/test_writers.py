@@ -272,3 +272,40 @@ def test_long_values_end_a_batch_of_parquet_early(tmp_path, monkeypatch):
     write(tmp_path / "a.parquet", ({"a": "x" * (1 << 20)} for _ in range(40)), ["a"])
     assert max(held) < 2 << 20
     assert pq.read_metadata(tmp_path / "a.parquet").num_rows == 40
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "jsonl.zst"])
+def test_json_is_written_as_it_is(tmp_path, suffix):
+    path = tmp_path / f"leads.{suffix}"
+    lines = [b'{"id":"1","n":12345678901234567.890}', b'{"id":"2","t":"a\\nb"}']
+    with open_record_writer(str(path)) as writer:
+        writer.write_lines(lines)
+        writer.write_lines([])
+        writer.write_lines([memoryview(b'{"id":"3"}')])
+    assert writer.info["records"] == 3
+    assert content_of(path) == b"\n".join(lines) + b'\n{"id":"3"}\n'
+
+
+def content_of(path):
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        return gzip.decompress(data)
+    return zstandard.decompress(data, max_output_size=1 << 20) if path.suffix == ".zst" else data
+
+
+def test_json_with_line_breaks_becomes_one_line_a_record(tmp_path):
+    path = tmp_path / "leads.jsonl"
+    with open_record_writer(str(path)) as writer:
+        writer.write_lines([b'{\n  "id": "1",\r\n  "n": 1.10,\n  "t": " a\\nb  c "\n}', b'{"id":"2"}'])
+    assert path.read_bytes() == b'{"id":"1","n":1.10,"t":" a\\nb  c "}\n{"id":"2"}\n'
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_json_fits_json_lines_only(tmp_path, suffix):
+    path = tmp_path / f"leads.{suffix}"
+    with (
+        pytest.raises(ZohoStorageError, match="takes records"),
+        open_record_writer(str(path), ["id"]) as writer,
+    ):
+        writer.write_lines([b'{"id":"1"}'])
+    assert not list(tmp_path.iterdir())
