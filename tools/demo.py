@@ -222,22 +222,21 @@ def expect(what: str, found: object, wanted: object) -> None:
         raise DifferenceError(f"{what}:\n  found  {shortened(found)}\n  wanted {shortened(wanted)}")
 
 
-def compare_texts(what: str, rows: Iterable[Mapping[str, str | None]], held: Mapping[str, Record]) -> None:
+def compare_texts(what: str, rows: Iterable[Mapping[str, Any]], held: Mapping[str, Record]) -> None:
     """Compare the texts of a bulk export with the records of the CRM, where a null and an empty text look the same.
 
     :raises DifferenceError: when they are not equal.
     """
-    rows = list(rows)
-    expect(f"{what}: ids", sorted(str(row["Id"]) for row in rows), sorted(held))
-    for row in rows:
-        record = held[str(row["Id"])]
+    # CSV is as Zoho wrote it, with its own name for the id.
+    by_id = {str(row.get("Id") or row["id"]): row for row in rows}
+    expect(f"{what}: ids", sorted(by_id), sorted(held))
+    for id_, row in by_id.items():
+        record = held[id_]
         names = [
             name for name in row if name in ("Last_Name", "First_Name", "Email", "Company", "Lead_Status")
         ]
         expect(f"{what}: names of columns", len(names), 5)
-        expect(
-            f"{what}: lead {row['Id']}", {n: row[n] or "" for n in names}, {n: record[n] or "" for n in names}
-        )
+        expect(f"{what}: lead {id_}", {n: row[n] or "" for n in names}, {n: record[n] or "" for n in names})
 
 
 def shortened(value: object) -> str:

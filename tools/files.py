@@ -34,7 +34,7 @@ def read_csv(path: Path) -> list[dict[str, str | None]]:
         return list(csv.DictReader(file))
 
 
-def read_parquet(path: Path) -> list[dict[str, str | None]]:
+def read_parquet(path: Path) -> list[Record]:
     """Read a Parquet file."""
-    rows: list[dict[str, str | None]] = pyarrow.parquet.read_table(path).to_pylist()
+    rows: list[Record] = pyarrow.parquet.read_table(path).to_pylist()
     return rows

@@ -139,6 +139,14 @@ class RealAirflow:
         """
         self.api("POST", "/connections", json=_connection_body(connection_id, conn_type, fields))
 
+    def create_pool(self, name: str, slots: int, *, include_deferred: bool = False) -> None:
+        """Create a pool; with ``include_deferred`` a deferred task keeps its slot."""
+        self.api(
+            "POST",
+            "/pools",
+            json={"name": name, "slots": slots, "description": "", "include_deferred": include_deferred},
+        )
+
     def test_connection(self, connection_id: str, conn_type: str, **fields: Any) -> tuple[bool, str]:
         """Press the form's test button.
 

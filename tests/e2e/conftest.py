@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-SEEDS = {"Leads": 1200, "Accounts": 80, "Contacts": 300}
+SEEDS = {"Leads": 1200, "Accounts": 80, "Contacts": 300, "Deals": 90, "Products": 50, "Quotes": 60}
 # A job is not done when the operator looks at it once, so that it has to be waited for.
 OPTIONS = {"job_seconds": 8}
 
@@ -54,7 +54,9 @@ def airflow(bare_airflow: RealAirflow, connection_fields: dict[str, Any]) -> Rea
         [
             "example_zohocrm_bulk_read",
             "example_zohocrm_deleted_related",
+            "example_zohocrm_extract",
             "example_zohocrm_get_records",
+            "example_zohocrm_morning_load",
             "example_zohocrm_upsert",
             "zohocrm_quickstart",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -160,7 +161,9 @@ class TestBulkRead:
         (file,) = result["files"]
         rows = read(Path(file["path"]))
         # A bulk export writes a null and an empty text alike.
-        found = {row["Id"]: {name: row[name] or "" for name in EXPORTED_TEXTS} for row in rows}
+        found = {
+            row.get("Id") or row["id"]: {name: row[name] or "" for name in EXPORTED_TEXTS} for row in rows
+        }
         wanted = {
             id_: {name: record[name] or "" for name in EXPORTED_TEXTS}
             for id_, record in zoho.records("Leads").items()
@@ -180,6 +183,51 @@ class TestBulkRead:
         ]
         assert len(logs) > len(self.TASKS), "each task has left a log of its trigger"
         assert not [line for log in logs for line in log.splitlines() if "thread was blocked" in line]
+
+
+class TestMorningLoad:
+    DAG = "example_zohocrm_morning_load"
+    MODULES = ("Leads", "Accounts", "Contacts", "Deals", "Products", "Quotes")
+
+    def test_six_mapped_tasks_wait_deferred_in_a_pool(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, output: Path
+    ) -> None:
+        airflow.create_pool("zoho_crm", 4, include_deferred=True)
+        run = airflow.trigger(self.DAG)
+        most: list[int] = []
+        deferred: set[int] = set()
+
+        def note(_: dict[str, str]) -> None:
+            found = airflow.task_instances(self.DAG, run)
+            most.append(sum(each["state"] in ("queued", "running", "deferred") for each in found))
+            deferred.update(each["map_index"] for each in found if each["state"] == "deferred")
+
+        airflow.wait_for_run(self.DAG, run, seen=note, timeout=300)
+        assert deferred == set(range(6))
+        assert max(most) <= 4
+        for module in self.MODULES:
+            held = zoho.records(module)
+            path = output / "morning" / module / "part.parquet"
+            assert sorted(row["id"] for row in read_parquet(path)) == sorted(held)
+            assert json.loads((path.parent / "_manifest.json").read_text())["rows"] == len(held)
+
+
+class TestExtract:
+    DAG = "example_zohocrm_extract"
+
+    def test_quotes_with_their_items_and_leads_in_a_function(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, output: Path
+    ) -> None:
+        run = airflow.run(self.DAG)
+        quotes = zoho.records("Quotes")
+        result = airflow.xcom(self.DAG, run, "quotes_with_items")
+        assert sorted(row["id"] for row in read_parquet(Path(result["path"]))) == sorted(quotes)
+        items = read_parquet(Path(result["subforms"]["Quoted_Items"]["path"]))
+        assert sorted(row["id"] for row in items) == sorted(
+            item["id"] for quote in quotes.values() for item in quote["Quoted_Items"] or ()
+        )
+        assert airflow.xcom(self.DAG, run, "leads") == len(zoho.records("Leads"))
+        assert (output / "extract" / "leads" / "part.jsonl.gz").exists()
 
 
 class TestUpsert:
