@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm.client.jsontext import modified_times
 from airflow_provider_zohocrm.client.metadata import listed
-from airflow_provider_zohocrm.client.read_ahead import read_ahead
 from airflow_provider_zohocrm.client.versions import PAGE_SIZE, RECORDS_PER_BULK_READ
 from airflow_provider_zohocrm.client.writing import batches
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
@@ -25,6 +24,7 @@ from airflow_provider_zohocrm.extraction.subforms import (
 )
 from airflow_provider_zohocrm.extraction.walks import CoqlWalk, Page, both_ends
 from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
+from airflow_provider_zohocrm.read_ahead import read_ahead
 from airflow_provider_zohocrm.storage import (
     RecordParts,
     file_format,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_zohocrm.client import coql
 from airflow_provider_zohocrm.client.calls import module_name, names as checked_names, record_id
-from airflow_provider_zohocrm.client.read_ahead import read_ahead
 from airflow_provider_zohocrm.client.versions import IDS_PER_CALL, IDS_PER_CALL_FALLBACK, PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
@@ -23,6 +22,7 @@ from airflow_provider_zohocrm.exceptions import (
 from airflow_provider_zohocrm.extraction.schema import columns_of
 from airflow_provider_zohocrm.extraction.walks import CoqlWalk
 from airflow_provider_zohocrm.extraction.window import Window
+from airflow_provider_zohocrm.read_ahead import read_ahead
 from airflow_provider_zohocrm.storage.columns import Column
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_zohocrm.client import coql
 from airflow_provider_zohocrm.client.calls import field_names, module_name
-from airflow_provider_zohocrm.client.read_ahead import read_ahead
 from airflow_provider_zohocrm.client.records import Record, moment
 from airflow_provider_zohocrm.client.versions import FIELDS_PER_CALL
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoResponseError
+from airflow_provider_zohocrm.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import threading
-from contextlib import closing, suppress
-from queue import Empty, Queue
+from contextlib import closing
+from itertools import accumulate
+from operator import xor
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
+from airflow_provider_zohocrm.read_ahead import read_ahead
 from airflow_provider_zohocrm.storage.csv_rows import LONGEST_CELL
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def csv_blocks(stream: BinaryIO, size: int) -> Generator[bytes, None, None]:
     :raises ZohoBulkReadError: when the stream ends within quotes, or a row does not end.
     """
     rest = b""
-    with closing(_read_ahead(stream, size)) as chunks:
+    read = read_ahead(iter(lambda: stream.read(size), b""), depth=_AHEAD, join=True)
+    with closing(read) as chunks:
         for chunk in chunks:
             rest += chunk
             end = _last_row_end(rest)
@@ -49,46 +51,20 @@ def csv_blocks(stream: BinaryIO, size: int) -> Generator[bytes, None, None]:
         yield rest
 
 
-def _read_ahead(stream: BinaryIO, size: int) -> Generator[bytes, None, None]:
-    ready: Queue[bytes | BaseException] = Queue(_AHEAD)
-    stopped = threading.Event()
-
-    def read() -> None:
-        try:
-            while not stopped.is_set():
-                chunk = stream.read(size)
-                ready.put(chunk)
-                if not chunk:
-                    return
-        except BaseException as error:  # noqa: BLE001  # raised again where the stream is asked for
-            ready.put(error)
-
-    thread = threading.Thread(target=read, name="zohocrm-read-ahead", daemon=True)
-    thread.start()
-    try:
-        while chunk := ready.get():
-            if isinstance(chunk, BaseException):
-                raise chunk
-            yield chunk
-    finally:
-        stopped.set()
-        # It may wait for room; and the stream is its owner's again only once it has ended.
-        while thread.is_alive():
-            with suppress(Empty):
-                ready.get(timeout=0.01)
-        thread.join()
-
-
 def count_rows(block: bytes) -> int:
     """Count the rows of a block; an empty line is none.
 
     :param block: whole rows, as of :func:`csv_blocks`.
     :return: the number of rows, the header among them.
     """
-    # Every second piece is within quotes. A quote stays for each, as what was quoted is no empty line.
-    outside = b'"'.join(block.split(b'"')[::2]) if b'"' in block else block
-    lines = outside.split(b"\n")
-    return len(lines) - lines.count(b"") - lines.count(b"\r")
+    lines = block.split(b"\n")
+    # A newline ends a row where the quotes before it are even.
+    quoted = list(accumulate([line.count(b'"') & 1 for line in lines], xor))
+    rows = quoted.count(0)
+    if lines.count(b"") + lines.count(b"\r") > (lines[-1] == b""):
+        blank = [line in (b"", b"\r") and not within for line, within in zip(lines, quoted, strict=True)]
+        return rows - sum(blank)
+    return rows - (lines[-1] == b"")
 
 
 def row_ends(block: bytes) -> list[int]:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from airflow_provider_zohocrm.client.read_ahead import read_ahead
+from airflow_provider_zohocrm.read_ahead import read_ahead
 
 
 def test_items_come_in_their_order():
