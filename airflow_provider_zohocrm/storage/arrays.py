@@ -179,8 +179,8 @@ def _from_texts(texts: Any, column: Column) -> Any:
         return _split(texts)
     if kind in ("lookup", "user"):
         return _bare_ids(texts, column)
-    if kind == "decimal" and not _safe_digits(texts, column.scale):
-        return None
+    if kind == "decimal":
+        return _decimals(texts, column)
     array = texts.cast(arrow_type(column))
     if kind == "integer":
         # Arrow takes 0x1F for a number.
@@ -191,13 +191,26 @@ def _from_texts(texts: Any, column: Column) -> Any:
     return array
 
 
-def _safe_digits(texts: Any, scale: int) -> bool:
-    """Tell whether Arrow reads these numbers right: beyond 38 digits it overflows, and takes 1E+-2 for a number."""
+def _decimals(texts: Any, column: Column) -> Any:
+    """Make an array of decimals; the few that Arrow may read wrong are read one by one.
+
+    Beyond 38 digits it overflows, and it takes 1E+-2 for a number.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    longest = pc.max(pc.binary_length(texts)).as_py() or 0
-    exponents = (pc.any(pc.match_substring(texts, letter)).as_py() for letter in "eE")
-    return longest + scale <= _MOST_DIGITS and not any(exponents)
+    type_ = arrow_type(column)
+    long = pc.greater(pc.binary_length(texts), _MOST_DIGITS - column.scale)
+    exponents = pc.match_substring(texts, "e", ignore_case=True)
+    odd = pc.fill_null(pc.or_(long, exponents), False)
+    if not pc.any(odd).as_py():
+        return texts.cast(type_)
+    try:
+        read = [typed_value(text, column) for text in texts.filter(odd).to_pylist()]
+    except ValueError:
+        return None
+    plain = pc.if_else(odd, pa.scalar(None, texts.type), texts).cast(type_)
+    return pc.replace_with_mask(plain, odd, pa.array(read, type_))
 
 
 def _in_range(array: Any) -> Any:
