@@ -294,8 +294,6 @@ class _Object(_Place):
     def __init__(self, path: str) -> None:
         self._path = path
         self._fs, self._name = object_file(path)
-        # What the file system leaves off: scheme and connection.
-        self._prefix = path.removesuffix(self._name.rstrip("/")) if path.endswith(self._name) else ""
 
     def is_file(self) -> bool:
         return bool(self._asked(lambda: self._fs.isfile(self._name)))
@@ -305,11 +303,21 @@ class _Object(_Place):
 
     def members(self) -> list[str]:
         listed = self._asked(lambda: self._fs.ls(self._name, detail=True))
-        return [self._uri(one["name"]) for one in listed if one["type"] == "file"]
+        return self._uris(self._path, {one["name"]: one for one in listed})
 
     def matches(self) -> list[str]:
         found = self._asked(lambda: self._fs.glob(self._name, detail=True))
-        return [self._uri(name) for name, one in found.items() if one["type"] == "file"]
+        fixed = self._path[: _WILDCARDS.search(self._path).start()]  # type: ignore[union-attr]  # it is a glob
+        return self._uris(fixed.rpartition("/")[0], found)
+
+    def _uris(self, root: str, found: Mapping[str, Any]) -> list[str]:
+        # File systems list names without scheme and connection, with or without a slash in front.
+        left_off = len(object_file(root)[1].strip("/"))
+        return [
+            f"{root.rstrip('/')}/{name.lstrip('/')[left_off:].lstrip('/')}"
+            for name, one in found.items()
+            if one["type"] == "file"
+        ]
 
     def size(self) -> int:
         return int(self._info()["size"])
@@ -323,9 +331,6 @@ class _Object(_Place):
 
     def _info(self) -> dict[str, Any]:
         return dict(self._asked(lambda: self._fs.info(self._name)))
-
-    def _uri(self, name: str) -> str:
-        return f"{self._prefix}{name}"
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
         try:

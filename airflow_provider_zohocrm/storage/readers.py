@@ -116,7 +116,7 @@ def _parquet(file: BinaryIO, path: str, skip: int) -> Iterator[dict[str, Any]]:
                 skip, batch = max(0, skip - batch.num_rows), batch.slice(min(skip, batch.num_rows))
             part = pa.Table.from_batches([batch])
             records = (part if wanted is None else part.cast(wanted, safe=False)).to_pylist()
-        except (pa.ArrowException, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _no_parquet(path, error) from error
         yield from records
 
@@ -127,7 +127,7 @@ def _parquet_file(file: BinaryIO, path: str) -> Any:
 
     try:
         return pq.ParquetFile(file)
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _no_parquet(path, error) from error
 
 
