@@ -29,6 +29,7 @@ class Call:
     :param per_record: the answer holds one result per record, whatever its status.
     :param pause: seconds to wait after a 429 that names no time.
     :param credits: API credits it costs (reference sheet §6.2).
+    :param retries: repetitions after the first try at most; None for those of the policy.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Call:
     per_record: bool = False
     pause: float | None = None
     credits: int = 1
+    retries: int | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

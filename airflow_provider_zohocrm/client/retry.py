@@ -67,6 +67,8 @@ class RetryPolicy:
     def options(self, call: Call) -> dict[str, Any]:
         """Build the arguments of tenacity's ``Retrying`` and ``AsyncRetrying`` for one call."""
 
+        retries = self.retries if call.retries is None else min(call.retries, self.retries)
+
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             return self.wait(error, state.attempt_number, call)
@@ -75,13 +77,13 @@ class RetryPolicy:
             error = state.outcome.exception() if state.outcome else None
             pause = state.next_action.sleep if state.next_action else 0.0
             log.warning(
-                "Try %d of %d in %.1f s: %s", state.attempt_number + 1, self.retries + 1, pause, error
+                "Try %d of %d in %.1f s: %s", state.attempt_number + 1, retries + 1, pause, error
             )
 
         return {
             "retry": tenacity.retry_if_exception(lambda error: self.is_retryable(error, call)),
             "wait": wait,
-            "stop": tenacity.stop_after_attempt(self.retries + 1),
+            "stop": tenacity.stop_after_attempt(retries + 1),
             "before_sleep": before_sleep,
             "reraise": True,
         }
