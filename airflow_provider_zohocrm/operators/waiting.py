@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
-from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.extraction.bulk import BulkExport
@@ -27,6 +26,9 @@ def deferral(
     :param export: the export whose jobs are waited for.
     :param timeout: seconds that one job may take.
     """
+    # Slow, and of no use to those who only parse DAG files.
+    from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
+
     end_time = export.deadline(timeout)
     jobs = export.waiting_for
     return {
