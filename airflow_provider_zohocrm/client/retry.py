@@ -78,9 +78,7 @@ class RetryPolicy:
         def before_sleep(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             pause = state.next_action.sleep if state.next_action else 0.0
-            log.warning(
-                "Try %d of %d in %.1f s: %s", state.attempt_number + 1, retries + 1, pause, error
-            )
+            log.warning("Try %d of %d in %.1f s: %s", state.attempt_number + 1, retries + 1, pause, error)
 
         return {
             "retry": tenacity.retry_if_exception(lambda error: self.is_retryable(error, call)),

@@ -228,7 +228,12 @@ class WritingApi(ApiBase):
         repeatable = operation != "insert" if repeat is None else repeat
 
         def call(batch: Sequence[Record]) -> Call:
-            ids = ",".join(str(record["id"]) for record in batch) if operation == "delete" else None
+            # In a delete an external field stands in for the id, too.
+            ids = (
+                ",".join(str(record.get(external_id or "id") or record["id"]) for record in batch)
+                if operation == "delete"
+                else None
+            )
             return Call(
                 method,
                 path,
