@@ -102,7 +102,8 @@ class Load:
         request.calls(api)  # checks the options, and sends nothing
         state = self._usable(state)
         self._kept: State = state or {
-            "input": inputs.fingerprint,
+            # Only a retry asks for it, and it costs.
+            "input": "" if save is None else inputs.fingerprint,
             "index": 0,
             "position": list(Position(0, 0)),
             "read": 0,
@@ -272,15 +273,15 @@ class Load:
         """Read on until a batch is full, or enough was read ahead."""
         scheduler = self._scheduler
         most = RECORDS_PER_WRITE * (_LOOK_AHEAD + self._request.max_concurrency)
-        while scheduler.ready < RECORDS_PER_WRITE and len(scheduler) < most:
-            try:
-                item = next(self._rows, None)
-            except Exception as error:  # noqa: BLE001  # raised by run, once what is under way has come back
-                self._failure = error
-                return
-            if item is None:
-                return
-            scheduler.add(item)
+        if scheduler.ready >= RECORDS_PER_WRITE or len(scheduler) >= most:
+            return
+        try:
+            for item in self._rows:
+                scheduler.add(item)
+                if scheduler.ready >= RECORDS_PER_WRITE or len(scheduler) >= most:
+                    return
+        except Exception as error:  # noqa: BLE001  # raised by run, once what is under way has come back
+            self._failure = error
 
     def _items(self, kept: State) -> Iterator[Item]:
         """Read the rows that have no result yet; what Zoho would refuse gets it here."""
@@ -344,20 +345,14 @@ class Load:
         details = result.get("details")
         if result.get("status") == "success":
             self._scheduler.settle(item)
-            id_ = details.get("id") if isinstance(details, dict) else None
-            action = self._action(result)
-            self._accept(item.index, str(id_ or ""), action, result.get("duplicate_field"))
+            id_ = str(details.get("id") or "") if isinstance(details, dict) else ""
+            if self._journaled and self._save is not None:
+                self._stored[item.index] = id_
+            operation = self._request.operation
+            action = str(result.get("action") or "update") if operation == "upsert" else operation
+            self.outcome.accepted(item.index, id_, action, result.get("duplicate_field"))
         elif result.get("code") not in PASSING or not self._put_off(item):
             self._reject(item, result)
-
-    def _action(self, result: Result) -> str:
-        operation = self._request.operation
-        return str(result.get("action") or "update") if operation == "upsert" else operation
-
-    def _accept(self, index: int, id_: str, action: str, duplicate_field: str | None) -> None:
-        if self._journaled and self._save is not None:
-            self._stored[index] = id_
-        self.outcome.accepted(index, id_, action, duplicate_field)
 
     def _reject(self, item: Item, result: Mapping[str, Any]) -> None:
         self._scheduler.settle(item)
