@@ -13,10 +13,10 @@ from support.simulated import asked, statuses
 
 from airflow_provider_zohocrm.client.client import ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
+from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.transport import Transport
 from airflow_provider_zohocrm.exceptions import (
-    ZohoAPIError,
     ZohoCreditLimitError,
     ZohoScopeError,
     ZohoServerError,
@@ -286,3 +286,264 @@ def test_after_faults_and_kills_updates_and_deletes_leave_what_one_by_one_leaves
     unknown_id = [n for n, record in enumerate(records) if record["id"] == ids[-1]]
     if operation == "update":
         assert set(unknown_id) <= set(done.rejects)
+
+
+# --- what stops a load, and what does not ------------------------------------------------------------------------
+
+
+def people(count, start=0, **more):
+    return [
+        {"Last_Name": f"n{n}", "Company": "Zylker", "Email": f"n{n}@example.com", **more}
+        for n in range(start, start + count)
+    ]
+
+
+def load(simulator, operation, records, *, state=None, save=None, **options):
+    request = LoadRequest.of(operation, "Leads", **options)
+    return Load(client_of(simulator), request, Inputs.of_records(records), state, save)
+
+
+def emails(simulator):
+    return Counter(row["Email"] for row in simulator.table("Leads"))
+
+
+def bodies(simulator, pattern="upsert"):
+    return [json.loads(one["body"]) for one in simulator.requests if one["path"].endswith(pattern)]
+
+
+def test_batches_are_under_way_side_by_side_and_no_more_than_allowed(simulated):
+    simulator = simulated({"Leads": 1}, latency=0.2)
+    load(simulator, "upsert", people(600), max_concurrency=3).run()
+    assert simulator.counters["peak_concurrency"] == 3
+
+
+def test_two_batches_with_a_common_key_are_never_under_way_together(simulated):
+    simulator = simulated({"Leads": 1}, latency=0.05)
+    records = [{**one, "City": str(n)} for n in range(4) for one in people(150)]
+    load(simulator, "upsert", records, max_concurrency=5).run()
+    assert {row["City"] for row in simulator.table("Leads") if row["Email"] in emails_of(records)} == {"3"}
+    assert all(len({one["Email"] for one in body["data"]}) == len(body["data"]) for body in bodies(simulator))
+
+
+def emails_of(records):
+    return {record["Email"] for record in records}
+
+
+def test_too_many_calls_are_refused_and_the_load_slows_down_instead_of_failing(simulated):
+    simulator = simulated({"Leads": 1}, latency=0.02, concurrency_limit=2)
+    done = load(simulator, "upsert", people(1000), max_concurrency=8)
+    done._api.transport.policy = RetryPolicy(base=0.05, cap=0.2)
+    assert done.run()["inserted"] == 1000
+    assert 429 in statuses(simulator, "upsert")
+    assert done._pace.limit < 8
+
+
+def test_only_the_records_that_are_locked_are_sent_again(simulated, quick):
+    simulator = simulated({"Leads": 10})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.state.locked.add(ids[2])
+    records = [{"id": each, "City": "x"} for each in ids[:5]]
+    done = load(simulator, "update", records)
+    assert done.run()["updated"] == 4
+    sent = [[one["id"] for one in body["data"]] for body in bodies(simulator, "/Leads")]
+    assert sent == [ids[:5], *[[ids[2]]] * len(load_module.DELAYS)]
+    assert done.outcome.shown[0]["code"] == "RECORD_LOCKED"
+
+
+def test_a_record_that_is_unlocked_in_time_is_written(simulated, quick):
+    simulator = simulated({"Leads": 10})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.state.locked.add(ids[0])
+    api = client_of(simulator)
+    plain_write = api.write
+
+    def write(call, count):
+        results = plain_write(call, count)
+        simulator.state.locked.clear()
+        return results
+
+    api.write = write
+    request = LoadRequest.of("update", "Leads", validate=False)
+    assert Load(api, request, Inputs.of_records([{"id": ids[0], "City": "now"}])).run()["updated"] == 1
+    assert [row["City"] for row in simulator.table("Leads") if row["id"] == ids[0]] == ["now"]
+
+
+def test_a_record_that_zoho_fails_at_is_found_and_the_others_are_written(simulated, quick):
+    """Zoho answers 500 to each call that holds one record; the outage is not taken for one of all records."""
+    simulator = simulated({"Leads": 1})
+    api = client_of(simulator)
+    exchange = api.transport._exchange
+
+    def failing(call):
+        if call.json and any(record["Email"] == "n9@example.com" for record in call.json["data"]):
+            raise ZohoServerError("failed", status=500, code="INTERNAL_ERROR")
+        return exchange(call)
+
+    api.transport._exchange = failing
+    done = Load(api, LoadRequest.of("upsert", "Leads"), Inputs.of_records(people(30)))
+    summary = done.run()
+    assert (summary["inserted"], summary["rejected"]) == (29, 1)
+    assert (done.outcome.shown[0]["index"], done.outcome.shown[0]["code"]) == (9, "INTERNAL_ERROR")
+
+
+def test_an_outage_stops_the_load_and_rejects_nothing(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("html", status=503, path="/upsert", count=None)
+    done = load(simulator, "upsert", people(10))
+    with pytest.raises(ZohoServerError, match=r"rows? \d"):
+        done.run()
+    assert done.summary["total"] == 0
+
+
+def test_a_refused_call_stops_the_load_tells_its_rows_and_keeps_what_was_written(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    body = {"code": "OAUTH_SCOPE_MISMATCH", "details": {}, "message": "invalid oauth scope", "status": "error"}
+    simulator.add_fault("status", status=401, body=body, path="/upsert", after=2, count=None)
+    path = str(tmp_path / "results.jsonl")
+    done = load(simulator, "upsert", people(70), max_concurrency=1, results_path=path)
+    with pytest.raises(ZohoScopeError, match="rows 14 to 20"):
+        done.run()
+    assert [row["index"] for row in read_records(path)] == list(range(14))
+    assert len(asked(simulator, "upsert")) == 3
+
+
+def test_a_row_that_cannot_be_read_stops_the_load_after_the_rows_before_it(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(one) + "\n" for one in people(20)) + "{broken\n")
+    request = LoadRequest.of("upsert", "Leads")
+    with pytest.raises(ZohoStorageError, match="21"):
+        Load(client_of(simulator), request, Inputs.of_path(str(source))).run()
+    written = emails(simulator)
+    assert all(written[f"n{n}@example.com"] == 1 for n in range(14))
+
+
+def test_max_credits_ends_the_load_before_the_call_that_would_pass_it(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    before = simulator.counters["credits"]
+    done = load(simulator, "upsert", people(70), max_credits=6, max_concurrency=1)
+    with pytest.raises(ZohoCreditLimitError):
+        done.run()
+    assert done.summary["credits"] == simulator.counters["credits"] - before == 6
+    assert done.summary["inserted"] == 35
+
+
+def test_the_counts_and_credits_of_two_tries_add_up(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    states = []
+    with pytest.raises(ZohoCreditLimitError):
+        load(simulator, "upsert", people(70), max_credits=6, max_concurrency=1, save=states.append).run()
+    kept = json.loads(json.dumps(states[-1]))
+    summary = load(simulator, "upsert", people(70), state=kept, save=states.append).run()
+    assert (summary["total"], summary["inserted"], summary["updated"]) == (70, 70, 0)
+    assert summary["credits"] == simulator.counters["credits"]
+
+
+def test_changed_input_is_upserted_from_the_beginning_but_not_inserted_again(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    for operation in ("upsert", "insert"):
+        states = []
+        with pytest.raises(ZohoCreditLimitError):
+            load(simulator, operation, people(70), max_credits=3, max_concurrency=1, save=states.append).run()
+        if operation == "upsert":
+            assert load(simulator, operation, people(71), state=states[-1], save=states.append).run()["total"] == 71
+        else:
+            with pytest.raises(ZohoValidationError, match="has inserted 14 records"):
+                load(simulator, operation, people(71), state=states[-1], save=states.append)
+
+
+def test_an_insert_that_was_stored_without_an_answer_is_found(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_after", method="POST", path="/Leads$")
+    records = [{**one, "External_Key": f"K'{n}"} for n, one in enumerate(people(5))]
+    done = load(simulator, "insert", records)
+    assert (done.run()["inserted"], done.summary["unknown"]) == (5, 0)
+    assert [emails(simulator)[one["Email"]] for one in records] == [1] * 5
+    assert len(asked(simulator, "POST /crm/v8/Leads$")) == 1
+
+
+def test_an_insert_that_was_not_stored_is_sent_again_where_a_unique_field_makes_it_safe(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_before", method="POST", path="/Leads$")
+    records = [{**one, "External_Key": f"K{n}"} for n, one in enumerate(people(5))]
+    assert load(simulator, "insert", records).run()["inserted"] == 5
+    assert [emails(simulator)[one["Email"]] for one in records] == [1] * 5
+
+
+def test_a_record_that_was_there_before_is_not_taken_for_the_insert_without_an_answer(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    client_of(simulator).insert_records("Leads", [{**people(1)[0], "External_Key": "K", "Last_Name": "older"}])
+    simulator.add_fault("reset_before", method="POST", path="/Leads$")
+    done = load(simulator, "insert", [{**people(1)[0], "External_Key": "K"}])
+    assert done.run()["rejected"] == 1
+    assert done.outcome.shown[0]["code"] == "DUPLICATE_DATA"
+
+
+def test_an_insert_that_cannot_be_looked_up_is_unknown_and_not_repeated(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_after", method="POST", path="/Leads$")
+    done = load(simulator, "insert", people(3))
+    summary = done.run()
+    assert (summary["rejected"], summary["unknown"]) == (3, 3)
+    assert "was lost" in done.outcome.shown[0]["message"]
+    assert [emails(simulator)[one["Email"]] for one in people(3)] == [1] * 3
+
+
+def test_inserts_are_unknown_where_zoho_refuses_the_look_up(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_after", method="POST", path="/Leads$")
+    body = {"code": "OAUTH_SCOPE_MISMATCH", "details": {}, "message": "invalid oauth scope", "status": "error"}
+    simulator.add_fault("status", status=401, body=body, path="coql", count=None)
+    done = load(simulator, "insert", [{**people(1)[0], "External_Key": "K"}])
+    assert done.run()["unknown"] == 1
+    assert "OAUTH_SCOPE_MISMATCH" in done.outcome.shown[0]["message"]
+
+
+def test_a_record_deleted_without_an_answer_counts_as_deleted(simulated, quick):
+    simulator = simulated({"Leads": 5})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.add_fault("reset_after", method="DELETE")
+    summary = load(simulator, "delete", [{"id": each} for each in ids]).run()
+    assert (summary["deleted"], summary["rejected"]) == (5, 0)
+    assert statuses(simulator, "DELETE")[-1] == 400
+
+
+def test_bad_records_are_told_in_zohos_words_before_they_cost_anything(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    good, bad = people(1), [{**people(1)[0], "Email": "no address"}, {"Company": "no name"}]
+    for validate in (True, False):
+        done = load(simulator, "upsert", [*bad, *good], validate=validate)
+        done.run()
+        assert [(one["index"], one["code"], one["json_path"]) for one in done.outcome.shown] == [
+            (0, "INVALID_DATA", "$.Email"),
+            (1, "MANDATORY_NOT_FOUND", "$.Last_Name"),
+        ]
+    assert [len(body["data"]) for body in bodies(simulator)] == [1, 3]
+
+
+def test_a_key_that_comes_hundreds_of_times_is_held_in_a_small_window(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    seen = []
+
+    def rows():
+        for number in range(600):
+            seen.append(number)
+            yield {**people(1)[0], "City": str(number)} if number < 550 else people(1, number)[0]
+
+    done = load(simulator, "upsert", [])
+    records = rows()
+    done._inputs.rows = lambda *_, **__: (
+        (number, (0, number + 1), record, False) for number, record in enumerate(records)
+    )
+    write = done._api.write
+    ahead = []
+
+    def watched(call, count):
+        ahead.append(len(seen) - done.outcome.total)
+        return write(call, count)
+
+    done._api.write = watched
+    assert done.run()["total"] == 600
+    assert max(ahead) <= 7 * (load_module._LOOK_AHEAD + 5) + 1
+    cities = [row["City"] for row in simulator.table("Leads") if row["Email"] == "n0@example.com"]
+    assert cities == ["549"]
