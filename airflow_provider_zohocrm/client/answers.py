@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
@@ -22,7 +24,7 @@ from airflow_provider_zohocrm.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_zohocrm.client.calls import Call
 
@@ -111,7 +113,7 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
             "Check the API URL of the connection, and proxies on the way."
         )
     try:
-        answer = jsontext.loads_page(body) if call.lines and status < 400 else jsontext.loads(body)
+        answer = _parser(call, status)(body)
     except ValueError:
         answer = None
     if status < 400:
@@ -123,6 +125,13 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
     if call.per_record and isinstance(answer, dict) and _is_per_record(answer):
         return answer
     raise error_of(call, status, headers, answer, body)
+
+
+def _parser(call: Call, status: int) -> Callable[[bytes], Any]:
+    if call.lines and status < 400:
+        return jsontext.loads_page
+    # Results of writes hold no numbers that a float would round.
+    return orjson.loads if call.per_record else jsontext.loads
 
 
 def error_of(

@@ -31,6 +31,7 @@ class Call:
     :param lines: the records of a list are left as JSON text, see
         :func:`~airflow_provider_zohocrm.client.jsontext.loads_page`.
     :param credits: API credits it costs (reference sheet §6.2).
+    :param retries: repetitions after the first try at most; None for those of the policy.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Call:
     pause: float | None = None
     lines: bool = False
     credits: int = 1
+    retries: int | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
