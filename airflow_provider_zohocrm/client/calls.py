@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
@@ -29,6 +29,8 @@ class Call:
     :param per_record: the answer holds one result per record, whatever its status.
     :param pause: seconds to wait after a 429 that names no time.
     :param credits: API credits it costs (reference sheet §6.2).
+    :param base: address in place of the API's; the token is sent there, so it must have been checked.
+    :param file: a file to upload: its name, and the file, which is read from its start.
     """
 
     method: str
@@ -40,6 +42,8 @@ class Call:
     per_record: bool = False
     pause: float | None = None
     credits: int = 1
+    base: str = ""
+    file: tuple[str, BinaryIO] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
