@@ -7,11 +7,11 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
     from airflow.sdk import BaseHook, BaseOperator, Connection, Context, ObjectStoragePath, Variable
     from airflow.sdk.log import mask_secret as _mask_secret
+    from airflow.triggers.base import BaseTrigger, TriggerEvent
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1
@@ -47,6 +47,13 @@ __all__ = [
 _NO_VARIABLE: dict[str, Any] = {
     "default" if "default" in signature(Variable.get).parameters else "default_var": None
 }
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only triggers need when they need it: DAG files are parsed all day."""
+    if name in ("BaseTrigger", "TriggerEvent"):
+        return getattr(import_module("airflow.triggers.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def default_deferrable() -> bool:

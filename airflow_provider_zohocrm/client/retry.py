@@ -7,8 +7,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoCRMError,
@@ -18,6 +16,8 @@ from airflow_provider_zohocrm.exceptions import (
 )
 
 if TYPE_CHECKING:
+    import tenacity
+
     from airflow_provider_zohocrm.client.calls import Call
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class RetryPolicy:
 
     def options(self, call: Call) -> dict[str, Any]:
         """Build the arguments of tenacity's ``Retrying`` and ``AsyncRetrying`` for one call."""
+        # DAG files are parsed all day, and retry nothing.
+        import tenacity
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_zohocrm.client.oauth import Token
-
-Timeout = float | tuple[float, float]
+    from airflow_provider_zohocrm.client.timeouts import Timeout
 
 
 class ZohoAuth(AuthBase):

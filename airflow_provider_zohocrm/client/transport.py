@@ -16,7 +16,8 @@ from airflow_provider_zohocrm.client.answers import error_of, read_answer
 from airflow_provider_zohocrm.client.multipart import FormFile
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
 from airflow_provider_zohocrm.client.retry import RetryPolicy
-from airflow_provider_zohocrm.client.session import Timeout, ZohoAuth, ZohoSession
+from airflow_provider_zohocrm.client.session import ZohoAuth, ZohoSession
+from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT, Timeout
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, minting, usable
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_TIMEOUT: Timeout = (10.0, 60.0)
 _CHUNK = 1 << 20
 
 T = TypeVar("T")

@@ -7,8 +7,6 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-import tenacity
-
 from airflow_provider_zohocrm.client.bulk_read import Job, job_result, job_state
 from airflow_provider_zohocrm.client.job_run import JobRun
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
@@ -254,6 +252,8 @@ class BulkExport(JobRun):
 
     def _fetch(self, job: JobInFlight, answer: Job) -> list[ExportedFile]:
         """Download and write a result; a damaged one is downloaded again."""
+        import tenacity
+
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(ZohoCorruptResultError),
             stop=tenacity.stop_after_attempt(_DOWNLOADS),

@@ -21,8 +21,8 @@ from airflow_provider_zohocrm._compat import (
 from airflow_provider_zohocrm.client.client import AsyncZohoCRMClient, ZohoCRMApi, ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
-from airflow_provider_zohocrm.client.transport import DEFAULT_TIMEOUT, Transport
 from airflow_provider_zohocrm.client.versions import api_version as known_version
 from airflow_provider_zohocrm.exceptions import ZohoCRMError
 from airflow_provider_zohocrm.hooks.token_store import token_store
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm._compat import Connection
     from airflow_provider_zohocrm.client.bulk_read import Job
-    from airflow_provider_zohocrm.client.session import Timeout
+    from airflow_provider_zohocrm.client.timeouts import Timeout
     from airflow_provider_zohocrm.client.tokens import TokenStore
+    from airflow_provider_zohocrm.client.transport import Transport
     from airflow_provider_zohocrm.extraction.extract import ExtractResult
 
 DEFAULT_RETRIES = RetryPolicy().retries
@@ -177,6 +178,9 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         )
 
     def _transport(self, timeout: Timeout, policy: RetryPolicy, store: TokenStore | None = None) -> Transport:
+        # Slow, and of no use to those who only parse DAG files.
+        from airflow_provider_zohocrm.client.transport import Transport
+
         connection = self.get_connection(self.zohocrm_conn_id)
         credentials = _credentials(connection, connection.extra_dejson, self.api_version)
         for secret in (credentials.client_secret, credentials.refresh_token):

@@ -9,30 +9,18 @@ from airflow_provider_zohocrm.client.bulk_read import job_body
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
-from airflow_provider_zohocrm.extraction.bulk import BulkExport
-from airflow_provider_zohocrm.extraction.manifest import write_run
-from airflow_provider_zohocrm.extraction.progress import ExportedFile, new_progress, read_progress
-from airflow_provider_zohocrm.extraction.schema import columns_of, columns_of_header
-from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import from_json, given, seconds, truth, whole_number
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
-from airflow_provider_zohocrm.storage import (
-    Column,
-    file_exists,
-    file_format,
-    numbered_path,
-    write_csv_export,
-    write_raw_export,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.extraction.bulk import BulkExport
     from airflow_provider_zohocrm.extraction.progress import Progress
-    from airflow_provider_zohocrm.storage import FileInfo
+    from airflow_provider_zohocrm.storage import Column, FileInfo
 
 # Records in one job (reference sheet §4.6).
 RECORDS_PER_JOB = {"csv": 200_000, "ics": 20_000}
@@ -149,6 +137,9 @@ class ZohoBulkReadOperator(BaseOperator):
 
         :return: the files.
         """
+        from airflow_provider_zohocrm.extraction.progress import read_progress
+        from airflow_provider_zohocrm.storage import file_exists
+
         hook = self._hook()
         job_body(hook.version, **self._query())
         self._waits()
@@ -173,6 +164,8 @@ class ZohoBulkReadOperator(BaseOperator):
         :param progress: how far the export had come.
         :return: the files.
         """
+        from airflow_provider_zohocrm.extraction.progress import read_progress
+
         hook = self._hook()
         export = self._export(context, hook, read_progress(progress))
         check_event(event, export, self._waits()[2])
@@ -204,6 +197,8 @@ class ZohoBulkReadOperator(BaseOperator):
         )
 
     def _check_output(self) -> None:
+        from airflow_provider_zohocrm.storage import file_format
+
         if not given(self.output_path):
             raise ZohoValidationError("give output_path, or wait_for_completion=False to only submit the job")
         raw = self._query()["file_type"] == "ics"
@@ -220,6 +215,10 @@ class ZohoBulkReadOperator(BaseOperator):
         return whole_number(self.max_jobs_in_flight, "max_jobs_in_flight") or 1
 
     def _new_progress(self, hook: ZohoCRMHook, *, wait: bool) -> Progress:
+        from airflow_provider_zohocrm.extraction.progress import new_progress
+        from airflow_provider_zohocrm.extraction.schema import columns_of
+        from airflow_provider_zohocrm.storage import file_format
+
         if not wait:
             return new_progress()
         progress = new_progress(self._count_pages(hook))
@@ -260,6 +259,8 @@ class ZohoBulkReadOperator(BaseOperator):
         return Checkpoint(context, _CHECKPOINT, fingerprint(**parts), enabled=durable)
 
     def _export(self, context: Context, hook: ZohoCRMHook, progress: Progress) -> BulkExport:
+        from airflow_provider_zohocrm.extraction.bulk import BulkExport
+
         checkpoint = self._checkpoint(context, hook)
         told = _newest(progress)
 
@@ -290,6 +291,10 @@ class ZohoBulkReadOperator(BaseOperator):
     def _write(
         self, progress: Progress, stream: BinaryIO, first: int, expected: int | None
     ) -> list[FileInfo]:
+        from airflow_provider_zohocrm.extraction.schema import columns_of_header
+        from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
+        from airflow_provider_zohocrm.storage import Column, numbered_path, write_csv_export, write_raw_export
+
         path = str(self.output_path)
         if self._query()["file_type"] == "ics":
             return [write_raw_export(stream, numbered_path(path, first))]
@@ -336,6 +341,9 @@ class ZohoBulkReadOperator(BaseOperator):
         return summary
 
     def _summary(self, hook: ZohoCRMHook, export: BulkExport) -> dict[str, Any]:
+        from airflow_provider_zohocrm.extraction.manifest import write_run
+        from airflow_provider_zohocrm.extraction.progress import ExportedFile
+
         files, progress = export.files, export.progress
         records = sum(file["records"] for file in files)
         write_run(

@@ -9,14 +9,10 @@ from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
-from airflow_provider_zohocrm.extraction.extract import Extraction
-from airflow_provider_zohocrm.extraction.request import ExtractRequest
-from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import given, name_list, seconds, truth, whole_number
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
-from airflow_provider_zohocrm.storage import file_exists, file_format, open_record_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm._compat import Context
     from airflow_provider_zohocrm.extraction.extract import State
+    from airflow_provider_zohocrm.extraction.request import ExtractRequest
 
 _CHECKPOINT = "zoho_get_records"
 _CHOOSING = (
@@ -201,6 +198,8 @@ class ZohoGetRecordsOperator(BaseOperator):
 
         :return: a description of the files, or the records.
         """
+        from airflow_provider_zohocrm.storage import file_format
+
         path = given(self.output_path)
         if path is not None and given(self.record_id) is None:
             request = self._request(path)
@@ -254,6 +253,8 @@ class ZohoGetRecordsOperator(BaseOperator):
         }
 
     def _request(self, path: str) -> ExtractRequest:
+        from airflow_provider_zohocrm.extraction.request import ExtractRequest
+
         subforms = given(self.subforms)
         return ExtractRequest.of(
             self.module,
@@ -293,6 +294,9 @@ class ZohoGetRecordsOperator(BaseOperator):
         resumed: bool = False,
         event: Any = None,
     ) -> Any:
+        from airflow_provider_zohocrm.extraction.extract import Extraction
+        from airflow_provider_zohocrm.storage import file_exists
+
         timeout = seconds(self.timeout, "timeout")
         try_number = getattr(context.get("ti"), "try_number", 1)
         extraction = Extraction(hook, request, state, checkpoint.save, try_number)
@@ -340,6 +344,9 @@ class ZohoGetRecordsOperator(BaseOperator):
     def _write_one(
         self, hook: ZohoCRMHook, records: list[dict[str, Any]], fields: list[str] | None, path: str
     ) -> dict[str, Any]:
+        from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
+        from airflow_provider_zohocrm.storage import file_format, open_record_writer
+
         needs_columns = file_format(path).name != "jsonl"
         if fields is None and needs_columns:
             fields = hook.all_fields(self.module)

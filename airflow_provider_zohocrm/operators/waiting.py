@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
-from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.job_run import JobRun
@@ -31,6 +30,9 @@ def deferral(
     :param timeout: seconds that one job may take.
     :param trigger: the trigger for its kind of job.
     """
+    # Slow, and of no use to those who only parse DAG files.
+    from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
+
     end_time = export.deadline(timeout)
     jobs = export.waiting_for
     return {

@@ -66,41 +66,23 @@ def write_csv_export(
     :raises ZohoStorageError: when a file cannot be written.
     """
     format_ = file_format(path)
-    staged: list[Part] = []
+    page = _Page(path, max_records, first)
 
-    def parts(open_part: Callable[[str], PartT]) -> Parts[PartT]:
-        def opened(name: str) -> PartT:
-            part = open_part(name)
-            staged.append(part)
-            return part
-
-        return Parts(path, opened, max_records=max_records, first=first, on_full=lambda part: part.finish())
+    def writers(given: Sequence[Column] | None) -> Parts[RecordWriter]:
+        # Without a schema all columns are texts, which everything fits.
+        policy = on_type_error if columns else "fail"
+        return page.parts(lambda name: RecordWriter(name, given, on_type_error=policy))
 
     try:
-        if format_.name == "csv" and columns is None:
-            _copy_csv(stream, lambda header: parts(lambda name: _CsvPart(name, header)))
+        if format_.name == "parquet":
+            _csv_to_parquet(stream, columns or _texts, writers, watch)
+        elif format_.name == "csv" and columns is None:
+            _copy_csv(stream, lambda header: page.parts(lambda name: _CsvPart(name, header)))
         else:
-
-            def writers(names: Sequence[Column] | None) -> Parts[RecordWriter]:
-                policy = on_type_error if columns else "fail"
-                return parts(lambda name: RecordWriter(name, names, on_type_error=policy))
-
-            if format_.name == "parquet":
-                _csv_to_parquet(stream, columns or _texts, writers, watch)
-            else:
-                _csv_to_records(stream, columns, writers, watch)
-        for part in staged:
-            part.finish()
-        records = sum(part.records for part in staged)
-        if expected is not None and records != expected:
-            raise ZohoBulkReadError(
-                f"The job counts {expected} records, and its result holds {records}; {path} was not written. "
-                "Run the task again."
-            )
-        return [part.publish() for part in staged]
+            _csv_to_records(stream, columns, writers, watch)
+        return page.publish(expected)
     finally:
-        for part in staged:
-            part.discard()
+        page.discard()
 
 
 def write_raw_export(stream: BinaryIO, path: str) -> FileInfo:
@@ -116,6 +98,52 @@ def write_raw_export(stream: BinaryIO, path: str) -> FileInfo:
     with staged_file(path) as staged:
         records = _copy_events(stream, staged.file)
     return staged.info(records)
+
+
+class _Page:
+    """The files of one result, which appear together.
+
+    :param path: as for :func:`write_csv_export`, as are the others.
+    """
+
+    def __init__(self, path: str, max_records: int | None, first: int) -> None:
+        self._path = path
+        self._max_records = max_records
+        self._first = first
+        self._staged: list[Part] = []
+
+    def parts(self, open_part: Callable[[str], PartT]) -> Parts[PartT]:
+        """Spread rows over files that wait for the last of them."""
+
+        def opened(name: str) -> PartT:
+            part = open_part(name)
+            self._staged.append(part)
+            return part
+
+        return Parts(
+            self._path,
+            opened,
+            max_records=self._max_records,
+            first=self._first,
+            on_full=lambda part: part.finish(),
+        )
+
+    def publish(self, expected: int | None) -> list[FileInfo]:
+        """Let all files appear, if they hold as many rows as Zoho counted."""
+        for part in self._staged:
+            part.finish()
+        records = sum(part.records for part in self._staged)
+        if expected is not None and records != expected:
+            raise ZohoBulkReadError(
+                f"The job counts {expected} records, and its result holds {records}; {self._path} was not written. "
+                "Run the task again."
+            )
+        return [part.publish() for part in self._staged]
+
+    def discard(self) -> None:
+        """Remove what is not published."""
+        for part in self._staged:
+            part.discard()
 
 
 class _CsvPart:

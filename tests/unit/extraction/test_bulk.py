@@ -155,11 +155,15 @@ def test_killed_after_any_step_the_next_try_goes_on_and_pays_for_no_job_twice(wo
     with world() as one:
         for kill_at in range(len(steps)):
             one.saved, one.disk = None, {}
-            before = one.jobs
+            before, fetched = one.jobs, len(asked(one.simulator, "/result"))
             with pytest.raises(KilledError):
                 one.run(kill_at, **way)
             lost = window(one.steps, kill_at)
+            unsaved = one.steps.count("download_bulk_read_result") - " ".join(one.steps).count(
+                "write before save save"
+            )
             one.check(one.run(**way))
+            assert len(asked(one.simulator, "/result")) - fetched == PAGES + unsaved
             assert one.jobs - before == PAGES + lost, f"killed after {one.steps[kill_at]} ({kill_at})"
 
 

@@ -583,10 +583,10 @@ def killed(zoho, options, monkeypatch):
         script_job(zoho, job_id, more=more)
     write = ZohoBulkReadOperator._write
 
-    def dying(self, stream, first, expected):
+    def dying(self, progress, stream, first, expected):
         if first == 2:
             raise KilledError
-        return write(self, stream, first, expected)
+        return write(self, progress, stream, first, expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(ZohoBulkReadOperator, "_write", dying)
