@@ -22,13 +22,13 @@ def deferral(
     poll_interval: float,
     max_poll_interval: float,
     api_version: str | None,
-    trigger: type[JobTrigger] = BulkReadJobTrigger,
+    trigger: type[JobTrigger] | None = None,
 ) -> dict[str, Any]:
     """Build the arguments of ``BaseOperator.defer`` that tell what is waited for, and how long.
 
     :param export: the export whose jobs are waited for.
     :param timeout: seconds that one job may take.
-    :param trigger: the trigger for its kind of job.
+    :param trigger: the trigger for its kind of job; None for that of bulk read.
     """
     # Slow, and of no use to those who only parse DAG files.
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
@@ -36,7 +36,7 @@ def deferral(
     end_time = export.deadline(timeout)
     jobs = export.waiting_for
     return {
-        "trigger": trigger(
+        "trigger": (trigger or BulkReadJobTrigger)(
             job_id=jobs if len(jobs) > 1 else jobs[0],
             zohocrm_conn_id=zohocrm_conn_id,
             poll_interval=poll_interval,
