@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.exceptions import ZohoCRMError
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook, ZohoCRMHook
     from airflow_provider_zohocrm.operators.bulk_read import ZohoBulkReadOperator
+    from airflow_provider_zohocrm.operators.delete import ZohoDeleteOperator
+    from airflow_provider_zohocrm.operators.insert import ZohoInsertOperator
     from airflow_provider_zohocrm.operators.records import ZohoGetRecordsOperator
+    from airflow_provider_zohocrm.operators.update import ZohoUpdateOperator
     from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
@@ -23,7 +26,10 @@ _PUBLIC = {
     "ZohoCRMAsyncHook": "airflow_provider_zohocrm.hooks.zohocrm",
     "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
     "ZohoCRMHook": "airflow_provider_zohocrm.hooks.zohocrm",
+    "ZohoDeleteOperator": "airflow_provider_zohocrm.operators.delete",
     "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
+    "ZohoInsertOperator": "airflow_provider_zohocrm.operators.insert",
+    "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
     "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
 }
 
@@ -33,7 +39,10 @@ __all__ = [
     "ZohoCRMAsyncHook",
     "ZohoCRMError",
     "ZohoCRMHook",
+    "ZohoDeleteOperator",
     "ZohoGetRecordsOperator",
+    "ZohoInsertOperator",
+    "ZohoUpdateOperator",
     "ZohoUpsertOperator",
     "__version__",
 ]

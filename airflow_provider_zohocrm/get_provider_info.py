@@ -36,7 +36,16 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.zohocrm")],
-        "operators": [_modules("operators.bulk_read", "operators.records", "operators.upsert")],
+        "operators": [
+            _modules(
+                "operators.bulk_read",
+                "operators.delete",
+                "operators.insert",
+                "operators.records",
+                "operators.update",
+                "operators.upsert",
+            )
+        ],
         "triggers": [_modules("triggers.bulk_read")],
         "connection-types": [
             {

@@ -31,6 +31,7 @@ class Call:
     :param credits: API credits it costs (reference sheet §6.2).
     :param base: address in place of the API's; the token is sent there, so it must have been checked.
     :param file: a file to upload: its name, and the file, which is read from its start.
+    :param retries: repetitions after the first try at most; None for those of the policy.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Call:
     credits: int = 1
     base: str = ""
     file: tuple[str, BinaryIO] | None = None
+    retries: int | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

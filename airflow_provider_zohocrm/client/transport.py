@@ -186,6 +186,8 @@ class Transport:
             ) as response,
         ):
             self.usage.took(response.elapsed.total_seconds())
+            if response.status_code == 429:
+                self.usage.refuse()
             yield response
 
 
