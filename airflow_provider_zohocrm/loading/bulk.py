@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import tenacity
 
@@ -77,12 +77,14 @@ class BulkLoad(JobRun):
     :param api: the hook or client.
     :param target: what is done with the records.
     :param inputs: the records; whoever goes on with a load must have the same.
-    :param preparation: makes what turns rows into records; called when it is needed first.
+    :param prepared: see :func:`~airflow_provider_zohocrm.loading.bulk_rows.preparation`; called when it is needed
+        first.
     :param outcome: takes what became of each row; it is published after each file.
     :param progress: what was saved by a load of the same records; None begins one.
     :param max_jobs_in_flight: how many jobs Zoho may have at once.
     :param poll_interval: seconds before the first look at the first job.
     :param max_poll_interval: the longest seconds between two looks.
+    :param max_credits: API credits that may be spent over all tries.
     :param save: is given the progress, plain JSON, at every step.
     :param try_number: which try of a task this is, for the log.
     :raises ZohoStorageError: if the records are no longer those that the progress is about.
@@ -93,13 +95,14 @@ class BulkLoad(JobRun):
         api: ZohoCRMApi,
         target: BulkTarget,
         inputs: Inputs,
-        preparation: Callable[[], Preparation],
+        prepared: Callable[[], tuple[Preparation, frozenset[str]]],
         outcome: Outcome,
         progress: LoadProgress | None = None,
         *,
         max_jobs_in_flight: int = 1,
         poll_interval: float = FIRST_POLL,
         max_poll_interval: float = LONGEST_POLL,
+        max_credits: int | None = None,
         save: Callable[[LoadProgress], None] = lambda _: None,
         try_number: int = 1,
     ) -> None:
@@ -113,12 +116,15 @@ class BulkLoad(JobRun):
         self._api = api
         self._target = target
         self._outcome = outcome
-        self._rows = FileRows(target, inputs, preparation)
+        self._rows = FileRows(target, inputs, prepared)
         self._at_once = max_jobs_in_flight
         self._save_progress = save
         self._try_number = try_number
         self._cut_again: set[int] = set()
-        self._spent_before = self.progress["credits"] - api.transport.usage.credits
+        self._spent_before = self.progress["credits"] - api.usage.credits
+        self._calls_before = self.progress["calls"] - api.usage.calls
+        if max_credits is not None:
+            api.usage.max_credits = max_credits - self._spent_before
 
     @property
     def jobs(self) -> list[LoadFile]:
@@ -129,6 +135,12 @@ class BulkLoad(JobRun):
     def timing(self) -> Timing:
         """What is known of how long jobs take."""
         return self.progress
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts and files, and what it has cost."""
+        credits_, calls = self._used()
+        return {**self._outcome.summary, "calls": calls, "credits": credits_}
 
     def timed_out(self, timeout: float) -> ZohoBulkWriteTimeoutError:
         """Make the error for a job that did not end in time."""
@@ -394,8 +406,12 @@ class BulkLoad(JobRun):
 
     def _save(self) -> None:
         self.progress["outcome"] = self._outcome.state
-        self.progress["credits"] = self._spent_before + self._api.transport.usage.credits
+        self.progress["credits"], self.progress["calls"] = self._used()
         self._save_progress(self.progress)
+
+    def _used(self) -> tuple[int, int]:
+        usage = self._api.usage
+        return self._spent_before + usage.credits, self._calls_before + usage.calls
 
     def _named_jobs(self) -> str:
         return (

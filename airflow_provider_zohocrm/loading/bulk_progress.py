@@ -42,8 +42,8 @@ class LoadProgress(Timing):
     ``files`` are those whose outcome is not written, in the order of the input; ``next``, ``next_index`` and
     ``next_number`` tell where the one after them begins, ``ended`` that there is none. ``finished`` is the number of
     files whose outcome is written, ``outcome`` what was published of it. ``org`` is the id of the organisation,
-    ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``credits`` what
-    was spent.
+    ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``calls`` and
+    ``credits`` what was spent.
     """
 
     files: list[LoadFile]
@@ -56,6 +56,7 @@ class LoadProgress(Timing):
     org: str
     columns: list[str] | None
     inputs: str
+    calls: int
     credits: int
 
 
@@ -75,6 +76,7 @@ def new_load(inputs: str) -> LoadProgress:
         "org": "",
         "columns": None,
         "inputs": inputs,
+        "calls": 0,
         "credits": 0,
         "busy_since": 0.0,
         "completed": 0,

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_zohocrm.client.bulk_write import MAX_CSV_BYTES
+from airflow_provider_zohocrm.client.bulk_write import MAX_CSV_BYTES, write_job_body
+from airflow_provider_zohocrm.client.calls import module_name
 from airflow_provider_zohocrm.client.versions import RECORDS_PER_BULK_WRITE
 from airflow_provider_zohocrm.exceptions import ZohoStorageError
 from airflow_provider_zohocrm.loading.bulk_progress import packed, unpacked
 from airflow_provider_zohocrm.loading.csv_zip import CsvZip, csv_cells
 from airflow_provider_zohocrm.loading.inputs import Position
+from airflow_provider_zohocrm.loading.keys import SYSTEM_FIELDS, duplicate_check
 from airflow_provider_zohocrm.loading.outcome import UNKNOWN
-from airflow_provider_zohocrm.loading.values import Rejection
+from airflow_provider_zohocrm.loading.values import Preparation, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from airflow_provider_zohocrm.client.metadata import MetadataApi
     from airflow_provider_zohocrm.loading.bulk_progress import LoadFile
     from airflow_provider_zohocrm.loading.bulk_results import Said
     from airflow_provider_zohocrm.loading.inputs import InputRow, Inputs
-    from airflow_provider_zohocrm.loading.values import Preparation
 
 # Rows of one file where most are refused, as a multiple of those it may hold.
 _MOST_REFUSED = 4
+_COMPUTED = ("formula", "autonumber", "rollup_summary")
 
 
 class BulkTarget(NamedTuple):
-    """What is done with the records.
+    """What is done with the records; made by :meth:`of`.
 
     :param module: API name.
     :param operation: ``insert``, ``update`` or ``upsert``.
@@ -47,6 +50,60 @@ class BulkTarget(NamedTuple):
     max_rows: int = RECORDS_PER_BULK_WRITE
     max_bytes: int = MAX_CSV_BYTES
 
+    @classmethod
+    def of(
+        cls,
+        module: str,
+        operation: str,
+        *,
+        find_by: str | None = None,
+        ignore_empty: bool = True,
+        callback: str | Mapping[str, str] | None = None,
+    ) -> BulkTarget:
+        """Check what is asked for.
+
+        :param find_by: None for ``id``, and for upsert the first field by which Zoho looks for duplicates.
+        :raises ZohoValidationError: for what Zoho would refuse.
+        """
+        module_name(module)
+        if find_by is None and operation != "insert":
+            # The first by which Zoho would look for the record of an upsert.
+            named = [{"api_name": name} for name in SYSTEM_FIELDS]
+            find_by = "id" if operation == "update" else duplicate_check(module, named, None)[1]
+        columns = ["id"] if find_by is None else [find_by]
+        write_job_body(module, operation, "0", fields=columns, find_by=find_by, callback=callback)
+        return cls(module, operation, find_by, ignore_empty, callback)
+
+
+def preparation(
+    api: MetadataApi, target: BulkTarget, *, mapping: Mapping[str, str] | None, validate: bool
+) -> tuple[Preparation, frozenset[str]]:
+    """Make what turns rows into records, and name the fields that are left out of files.
+
+    Costs a call for the metadata. The fields left out are those that Zoho computes: it ignores them in records, and
+    refuses a whole job for one of them (reference sheet §5).
+    """
+    fields = api.get_fields(target.module)
+    made = Preparation(
+        fields,
+        target.operation,
+        mapping=mapping,
+        ignore_empty=target.ignore_empty,
+        validate=validate,
+        checked=None if target.find_by is None else [target.find_by],
+        external_id=target.find_by if target.operation == "update" and target.find_by != "id" else None,
+    )
+    computed = frozenset(field["api_name"] for field in fields if _is_computed(field)) - {
+        "id",
+        target.find_by,
+    }
+    return made, computed
+
+
+def _is_computed(field: Mapping[str, Any]) -> bool:
+    kind = str(field.get("data_type"))
+    return bool(field.get("read_only") or field.get("field_read_only") or kind in _COMPUTED)
+
 
 class After(NamedTuple):
     """Where a file ended, and whether the input did."""
@@ -58,9 +115,11 @@ class After(NamedTuple):
 class FileRows:
     """The rows of the input, cut into files, and joined with results."""
 
-    def __init__(self, target: BulkTarget, inputs: Inputs, preparation: Callable[[], Preparation]) -> None:
+    def __init__(
+        self, target: BulkTarget, inputs: Inputs, prepared: Callable[[], tuple[Preparation, frozenset[str]]]
+    ) -> None:
         self._target = target
-        self._make_preparation = preparation
+        self._make_prepared = prepared
         # Two readers, each of which mostly goes on where it was: what is before the present file is not read again.
         self._to_cut = _Reader(inputs)
         self._to_join = _Reader(inputs)
@@ -68,15 +127,15 @@ class FileRows:
         """Whether a record that lacks a field would have it emptied."""
 
     @cached_property
-    def _preparation(self) -> Preparation:
-        return self._make_preparation()
+    def _prepared(self) -> tuple[Preparation, frozenset[str]]:
+        return self._make_prepared()
 
     def cut(self, file: LoadFile, packing: CsvZip, rows: int | None) -> After:
         """Fill a file with rows from its start, and note which were refused.
 
         :param rows: number of rows to take, all of which are to fit; None for as many as fit.
         """
-        self._to_cut.seek(Position(*file["start"]))
+        self._to_cut.seek(Position(*file["start"]), file["index"])
         refused, keyless, ended, taken = [], False, False, 0
         most = _MOST_REFUSED * self._target.max_rows if rows is None else rows
         while taken < most:
@@ -126,7 +185,7 @@ class FileRows:
         return self.joined(file, repeat(said))
 
     def _of(self, file: LoadFile) -> Iterator[InputRow]:
-        self._to_join.seek(Position(*file["start"]))
+        self._to_join.seek(Position(*file["start"]), file["index"])
         for _ in range(file["rows"]):
             row = self._to_join.next()
             if row is None:
@@ -134,8 +193,11 @@ class FileRows:
             yield row
 
     def _cells(self, row: InputRow) -> dict[str, str] | Rejection:
-        prepared = self._preparation.prepare(row.values, texts=row.texts)
-        cells = prepared if isinstance(prepared, Rejection) else csv_cells(prepared)
+        preparation, computed = self._prepared
+        record = preparation.prepare(row.values, texts=row.texts)
+        if isinstance(record, Rejection):
+            return record
+        cells = csv_cells({name: value for name, value in record.items() if name not in computed})
         find_by = self._target.find_by
         if find_by is None or isinstance(cells, Rejection) or cells.get(find_by):
             return cells
@@ -167,10 +229,13 @@ class _Reader:
         self._rows: Iterator[InputRow] | None = None
         self.position = Position(0, 0)
 
-    def seek(self, position: Position) -> None:
-        """Go to a position."""
+    def seek(self, position: Position, index: int) -> None:
+        """Go to a position.
+
+        :param index: number of the row there over the whole input.
+        """
         if self._rows is None or position != self.position:
-            self._rows = self._inputs.rows(position)
+            self._rows = self._inputs.rows(position, index=index)
             self.position = position
 
     def next(self) -> InputRow | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseOperator
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
@@ -58,7 +58,7 @@ class LoadOperator(BaseOperator):
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     """
 
-    operation: ClassVar[str]
+    operation: str
     template_fields: Sequence[str] = (
         "module",
         "records",
