@@ -11,12 +11,10 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoBulkWriteError,
     ZohoBulkWriteTimeoutError,
     ZohoCreditLimitError,
-    ZohoCRMError,
     ZohoRejectedRecordsError,
     ZohoStorageError,
     ZohoUntrustedHostError,
 )
-from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.loading.bulk import BulkLoad
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
 from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
