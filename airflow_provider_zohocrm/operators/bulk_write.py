@@ -9,7 +9,7 @@ from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.exceptions import ZohoBulkWriteError, ZohoValidationError
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
-from airflow_provider_zohocrm.operators.loading import LoadOperator
+from airflow_provider_zohocrm.operators.loading import WritingOperator
 from airflow_provider_zohocrm.operators.parameters import given, seconds, truth, whole_number
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CHECKPOINT = "zoho_bulk_write"
 
 
-class ZohoBulkWriteOperator(LoadOperator):
+class ZohoBulkWriteOperator(WritingOperator):
     """Write records to a module by bulk write: 25,000 records and 500 credits a job.
 
     The operator cuts the input into zipped CSV files, uploads each, has a job write it, waits for it, and puts its
