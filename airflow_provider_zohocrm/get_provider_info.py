@@ -39,6 +39,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             _modules(
                 "operators.bulk_read",
+                "operators.bulk_write",
                 "operators.delete",
                 "operators.insert",
                 "operators.records",
@@ -46,7 +47,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.upsert",
             )
         ],
-        "triggers": [_modules("triggers.bulk_read")],
+        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write")],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -49,7 +49,8 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
 
     The operations are documented in :class:`~airflow_provider_zohocrm.client.records.RecordsApi`,
     :class:`~airflow_provider_zohocrm.client.writing.WritingApi`,
-    :class:`~airflow_provider_zohocrm.client.bulk_read.BulkReadApi` and
+    :class:`~airflow_provider_zohocrm.client.bulk_read.BulkReadApi`,
+    :class:`~airflow_provider_zohocrm.client.bulk_write.BulkWriteApi` and
     :class:`~airflow_provider_zohocrm.client.metadata.MetadataApi`. The connection is looked up on first use.
 
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
@@ -296,9 +297,21 @@ class ZohoCRMAsyncHook(BaseHook):
         :return: Zoho's job: ``id, operation, state, query, file_type`` and, when it has ended, ``result``.
         :raises ZohoNotFoundError: if Zoho does not know the job.
         """
+        return await self._entered().get_bulk_read_job(job_id)
+
+    async def get_bulk_write_job(self, job_id: str | int) -> Job:
+        """Read how a job stands.
+
+        :param job_id: the job's id.
+        :return: Zoho's job: ``id, status, operation, resource`` and, when it has ended, ``result``.
+        :raises ZohoNotFoundError: if Zoho does not know the job.
+        """
+        return await self._entered().get_bulk_write_job(job_id)
+
+    def _entered(self) -> AsyncZohoCRMClient:
         if self._client is None:
             raise RuntimeError("ZohoCRMAsyncHook is used outside of 'async with'")
-        return await self._client.get_bulk_read_job(job_id)
+        return self._client
 
 
 _Fetched = tuple["Connection", dict[str, Any]]

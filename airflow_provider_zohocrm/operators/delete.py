@@ -43,7 +43,7 @@ class ZohoDeleteOperator(LoadOperator):
         self.external_id = external_id
         self.wf_trigger = wf_trigger
 
-    def _options(self) -> dict[str, Any]:
+    def _features(self) -> dict[str, Any]:
         return {
             "external_id": given(self.external_id),
             "wf_trigger": truth(self.wf_trigger, "wf_trigger"),

@@ -51,7 +51,7 @@ class ZohoInsertOperator(LoadOperator):
         self.external_id = external_id
         self.lar_id = lar_id
 
-    def _options(self) -> dict[str, Any]:
+    def _features(self) -> dict[str, Any]:
         return features(
             self,
             "trigger",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseOperator
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
@@ -22,7 +22,133 @@ if TYPE_CHECKING:
 _CONCURRENCY = 5
 
 
-class LoadOperator(BaseOperator):
+class WritingOperator(BaseOperator):
+    """What all operators that write records have in common: input, conversion, results and rejects.
+
+    The parameters are documented by :class:`LoadOperator` and
+    :class:`~airflow_provider_zohocrm.operators.bulk_write.ZohoBulkWriteOperator`.
+    """
+
+    operation: str
+    template_fields: Sequence[str] = (
+        "module",
+        "records",
+        "input_path",
+        "mapping",
+        "ignore_empty",
+        "validate",
+        "results_path",
+        "rejects_path",
+        "on_reject",
+        "max_reject_ratio",
+        "durable",
+        "max_credits",
+        "zohocrm_conn_id",
+        "api_version",
+    )
+    template_fields_renderers = {"records": "json", "mapping": "json"}  # noqa: RUF012  # as Airflow's own operators declare it
+    ui_color = "#e9f7ec"
+
+    def __init__(
+        self,
+        *,
+        module: str,
+        records: Sequence[Mapping[str, Any]] | str | None = None,
+        input_path: str | None = None,
+        mapping: Mapping[str, str | None] | str | None = None,
+        ignore_empty: bool | str = True,
+        validate: bool | str = True,
+        results_path: str | None = None,
+        rejects_path: str | None = None,
+        on_reject: str = "fail",
+        max_reject_ratio: float | str | None = None,
+        durable: bool | str = True,
+        max_credits: int | str | None = None,
+        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
+        api_version: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.module = module
+        self.records = records
+        self.input_path = input_path
+        self.mapping = mapping
+        self.ignore_empty = ignore_empty
+        self.validate = validate
+        self.results_path = results_path
+        self.rejects_path = rejects_path
+        self.on_reject = on_reject
+        self.max_reject_ratio = max_reject_ratio
+        self.durable = durable
+        self.max_credits = max_credits
+        self.zohocrm_conn_id = zohocrm_conn_id
+        self.api_version = api_version
+
+    def _allowed_ratio(self) -> float:
+        if self.on_reject not in ("fail", "continue"):
+            raise ZohoValidationError(f"on_reject is {self.on_reject!r}; it must be fail or continue")
+        ratio = given(self.max_reject_ratio)
+        if ratio is None:
+            return 0.0 if self.on_reject == "fail" else 1.0
+        try:
+            share = float(ratio)
+        except (TypeError, ValueError):
+            share = -1.0
+        if not 0 <= share <= 1:
+            raise ZohoValidationError(f"max_reject_ratio is {ratio!r}; it must be a share from 0 to 1")
+        return share
+
+    def _options(self) -> dict[str, Any]:
+        """Read the parameters that only some of the operators have."""
+        raise NotImplementedError
+
+    def _request(self) -> LoadRequest:
+        from airflow_provider_zohocrm.loading.request import LoadRequest
+
+        return LoadRequest.of(
+            self.operation,
+            self.module,
+            mapping=from_json(self.mapping, "mapping"),
+            ignore_empty=truth(self.ignore_empty, "ignore_empty") is not False,
+            validate=truth(self.validate, "validate") is not False,
+            results_path=given(self.results_path),
+            rejects_path=given(self.rejects_path),
+            max_credits=whole_number(self.max_credits, "max_credits"),
+            **self._options(),
+        )
+
+    def _inputs(self) -> Inputs:
+        from airflow_provider_zohocrm.loading.inputs import Inputs
+
+        records, path = from_json(self.records, "records"), given(self.input_path)
+        if (records is None) == (path is None):
+            raise ZohoValidationError("give either records or input_path")
+        if path is not None:
+            return Inputs.of_path(path)
+        # What a mapped task has returned is a lazy sequence of its own.
+        plain = (
+            records if isinstance(records, (dict, str)) or not hasattr(records, "__iter__") else [*records]
+        )
+        return Inputs.of_records(plain)
+
+    def _push(self, context: Context, summary: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
+        ti = context.get("ti")
+        if ti is not None:
+            ti.xcom_push(key="rejects", value=rejects)
+            ti.xcom_push(key="summary", value=summary)
+
+    def _check(self, outcome: Outcome, allowed: float) -> None:
+        rejected, total = outcome.counts["rejected"], outcome.total
+        if rejected <= allowed * total:
+            return
+        files = ", ".join(outcome.summary["rejects_paths"])
+        raise ZohoRejectedRecordsError(
+            f"{rejected} of {total} records for {self.module} were rejected; the others are written. "
+            f"First: {outcome.first}. All are in {files or 'XCom rejects (the first 100); give rejects_path'}."
+        )
+
+
+class LoadOperator(WritingOperator):
     """Writes records to a module: 100 a call, several calls at a time, with a result for each record.
 
     The base of the operators that insert, update, upsert and delete. The task returns ``{"total", "inserted",
@@ -58,63 +184,11 @@ class LoadOperator(BaseOperator):
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     """
 
-    operation: ClassVar[str]
-    template_fields: Sequence[str] = (
-        "module",
-        "records",
-        "input_path",
-        "mapping",
-        "ignore_empty",
-        "validate",
-        "max_concurrency",
-        "results_path",
-        "rejects_path",
-        "on_reject",
-        "max_reject_ratio",
-        "durable",
-        "max_credits",
-        "zohocrm_conn_id",
-        "api_version",
-    )
-    template_fields_renderers = {"records": "json", "mapping": "json"}  # noqa: RUF012  # as Airflow's own operators declare it
-    ui_color = "#e9f7ec"
+    template_fields: Sequence[str] = (*WritingOperator.template_fields, "max_concurrency")
 
-    def __init__(
-        self,
-        *,
-        module: str,
-        records: Sequence[Mapping[str, Any]] | str | None = None,
-        input_path: str | None = None,
-        mapping: Mapping[str, str | None] | str | None = None,
-        ignore_empty: bool | str = True,
-        validate: bool | str = True,
-        max_concurrency: int | str = _CONCURRENCY,
-        results_path: str | None = None,
-        rejects_path: str | None = None,
-        on_reject: str = "fail",
-        max_reject_ratio: float | str | None = None,
-        durable: bool | str = True,
-        max_credits: int | str | None = None,
-        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
-        api_version: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, max_concurrency: int | str = _CONCURRENCY, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.module = module
-        self.records = records
-        self.input_path = input_path
-        self.mapping = mapping
-        self.ignore_empty = ignore_empty
-        self.validate = validate
         self.max_concurrency = max_concurrency
-        self.results_path = results_path
-        self.rejects_path = rejects_path
-        self.on_reject = on_reject
-        self.max_reject_ratio = max_reject_ratio
-        self.durable = durable
-        self.max_credits = max_credits
-        self.zohocrm_conn_id = zohocrm_conn_id
-        self.api_version = api_version
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the records.
@@ -141,75 +215,18 @@ class LoadOperator(BaseOperator):
         self._check(load.outcome, allowed)
         return load.summary
 
-    def _options(self) -> dict[str, Any]:
-        """Read the parameters that only some of the operators have."""
+    def _features(self) -> dict[str, Any]:
+        """Read the parameters that only some of these operators have."""
         raise NotImplementedError
 
-    def _allowed_ratio(self) -> float:
-        if self.on_reject not in ("fail", "continue"):
-            raise ZohoValidationError(f"on_reject is {self.on_reject!r}; it must be fail or continue")
-        ratio = given(self.max_reject_ratio)
-        if ratio is None:
-            return 0.0 if self.on_reject == "fail" else 1.0
-        try:
-            share = float(ratio)
-        except (TypeError, ValueError):
-            share = -1.0
-        if not 0 <= share <= 1:
-            raise ZohoValidationError(f"max_reject_ratio is {ratio!r}; it must be a share from 0 to 1")
-        return share
-
-    def _request(self) -> LoadRequest:
-        from airflow_provider_zohocrm.loading.request import LoadRequest
-
+    def _options(self) -> dict[str, Any]:
         concurrency = whole_number(self.max_concurrency, "max_concurrency")
-        return LoadRequest.of(
-            self.operation,
-            self.module,
-            mapping=from_json(self.mapping, "mapping"),
-            ignore_empty=truth(self.ignore_empty, "ignore_empty") is not False,
-            validate=truth(self.validate, "validate") is not False,
-            max_concurrency=_CONCURRENCY if concurrency is None else concurrency,
-            results_path=given(self.results_path),
-            rejects_path=given(self.rejects_path),
-            max_credits=whole_number(self.max_credits, "max_credits"),
-            **self._options(),
-        )
-
-    def _inputs(self) -> Inputs:
-        from airflow_provider_zohocrm.loading.inputs import Inputs
-
-        records, path = from_json(self.records, "records"), given(self.input_path)
-        if (records is None) == (path is None):
-            raise ZohoValidationError("give either records or input_path")
-        if path is not None:
-            return Inputs.of_path(path)
-        # What a mapped task has returned is a lazy sequence of its own.
-        plain = (
-            records if isinstance(records, (dict, str)) or not hasattr(records, "__iter__") else [*records]
-        )
-        return Inputs.of_records(plain)
+        return {"max_concurrency": _CONCURRENCY if concurrency is None else concurrency, **self._features()}
 
     def _checkpoint(self, context: Context, hook: ZohoCRMHook, request: LoadRequest) -> Checkpoint:
         parts = fingerprint(request=request.described(), organisation=organisation(hook))
         durable = truth(self.durable, "durable") is not False
         return Checkpoint(context, f"zoho_{self.operation}", parts, enabled=durable)
-
-    def _push(self, context: Context, summary: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
-        ti = context.get("ti")
-        if ti is not None:
-            ti.xcom_push(key="rejects", value=rejects)
-            ti.xcom_push(key="summary", value=summary)
-
-    def _check(self, outcome: Outcome, allowed: float) -> None:
-        rejected, total = outcome.counts["rejected"], outcome.total
-        if rejected <= allowed * total:
-            return
-        files = ", ".join(outcome.summary["rejects_paths"])
-        raise ZohoRejectedRecordsError(
-            f"{rejected} of {total} records for {self.module} were rejected; the others are written. "
-            f"First: {outcome.first}. All are in {files or 'XCom rejects (the first 100); give rejects_path'}."
-        )
 
 
 def features(operator: Any, *names: str) -> dict[str, Any]:

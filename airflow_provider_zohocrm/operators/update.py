@@ -48,7 +48,7 @@ class ZohoUpdateOperator(LoadOperator):
         self.skip_feature_execution = skip_feature_execution
         self.external_id = external_id
 
-    def _options(self) -> dict[str, Any]:
+    def _features(self) -> dict[str, Any]:
         return features(
             self,
             "trigger",

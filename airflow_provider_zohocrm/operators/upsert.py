@@ -58,7 +58,7 @@ class ZohoUpsertOperator(LoadOperator):
         self.external_id = external_id
         self.lar_id = lar_id
 
-    def _options(self) -> dict[str, Any]:
+    def _features(self) -> dict[str, Any]:
         return features(
             self,
             "duplicate_check_fields",

@@ -17,7 +17,9 @@ PUBLIC = {
     "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
     "ZohoDeleteOperator": "airflow_provider_zohocrm.operators.delete",
     "ZohoBulkReadOperator": "airflow_provider_zohocrm.operators.bulk_read",
+    "ZohoBulkWriteOperator": "airflow_provider_zohocrm.operators.bulk_write",
     "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
+    "BulkWriteJobTrigger": "airflow_provider_zohocrm.triggers.bulk_write",
     "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
 }
 

@@ -11,6 +11,7 @@ from support.running import context, render
 
 from airflow_provider_zohocrm import (
     ZohoBulkReadOperator,
+    ZohoBulkWriteOperator,
     ZohoDeleteOperator,
     ZohoGetRecordsOperator,
     ZohoInsertOperator,
@@ -25,7 +26,13 @@ try:
 except ImportError:
     from airflow.models.dag import DAG
 
-LOADING = [ZohoInsertOperator, ZohoUpdateOperator, ZohoUpsertOperator, ZohoDeleteOperator]
+LOADING = [
+    ZohoInsertOperator,
+    ZohoUpdateOperator,
+    ZohoUpsertOperator,
+    ZohoDeleteOperator,
+    ZohoBulkWriteOperator,
+]
 OPERATORS = [ZohoGetRecordsOperator, ZohoBulkReadOperator, *LOADING]
 # Airflow's own switch, which other operators do not template either.
 NOT_TYPED = {"deferrable"}
@@ -194,6 +201,16 @@ BAD = [
     (ZohoUpdateOperator, {"records": [{"id": "1"}], "external_id": "a b"}, "a b"),
     (ZohoDeleteOperator, {}, "records or input_path"),
     (ZohoDeleteOperator, {"records": [{"id": "1"}], "wf_trigger": "perhaps"}, "wf_trigger"),
+    (ZohoBulkWriteOperator, {}, "records or input_path"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "operation": "delete"}, "delete"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "operation": "insert", "find_by": "id"}, "find_by"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "find_by": "a b"}, "a b"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "max_jobs_in_flight": "0"}, "max_jobs_in_flight"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "timeout": "soon"}, "timeout"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "callback": "nowhere"}, "callback"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "rejects_path": "x.doc"}, "x.doc"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "module": "no module"}, "no module"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "on_reject": "explode"}, "on_reject"),
     (ZohoUpsertOperator, {"input_path": "<csv>", "trigger": ["fireworks"]}, "fireworks"),
     (ZohoUpsertOperator, {"input_path": "<csv>", "duplicate_check_fields": "a b"}, "a b"),
     (ZohoBulkReadOperator, {"output_path": None}, "output_path"),
