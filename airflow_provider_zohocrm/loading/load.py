@@ -12,6 +12,8 @@ from airflow_provider_zohocrm.client.versions import RECORDS_PER_WRITE
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoCRMError,
+    ZohoPermissionError,
+    ZohoScopeError,
     ZohoServerError,
     ZohoTransportError,
     ZohoValidationError,
@@ -194,7 +196,7 @@ class Load:
         now = time.monotonic()
         self._fields: list[dict[str, Any]] | None = None
         if request.validate and request.operation != "delete":
-            self._fields = api.get_fields(request.module)
+            self._fields = self._readable_fields()
         self._prepare_by(self._fields)
         delivery = Delivery(api, request, self._fields)
         # Airflow is told of the token by the thread of the task.
@@ -205,6 +207,16 @@ class Load:
         self._started = self._told = self._saved = now
         self._before = self.outcome.total
         self._rows = self._items(self._kept.copy())
+
+    def _readable_fields(self) -> list[dict[str, Any]] | None:
+        """Read the module's fields, or None where Zoho does not show them: it checks the records itself then."""
+        try:
+            return self._api.get_fields(self._request.module)
+        except (ZohoScopeError, ZohoPermissionError) as error:
+            log.warning(
+                "Records are not checked before they are sent, as the fields cannot be read: %s", error
+            )
+            return None
 
     def _prepare_by(self, fields: list[dict[str, Any]] | None) -> None:
         request = self._request
