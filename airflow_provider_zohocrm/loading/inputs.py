@@ -203,8 +203,7 @@ def _files_of_manifest(path: str, place: _Place) -> list[InputFile]:
     try:
         content = orjson.loads(place.read())
         listed = [
-            (file["path"], file["bytes"], file.get("records"), file.get("sha256"))
-            for file in content["files"]
+            (file["path"], file["bytes"], file.get("rows"), file.get("sha256")) for file in content["files"]
         ]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ZohoStorageError(

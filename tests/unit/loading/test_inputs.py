@@ -234,7 +234,10 @@ class TestFiles:
 class TestManifest:
     def manifest(self, root, *files):
         path = f"{root}/leads_manifest.json"
-        write_manifest(path, {"files": list(files), "records": sum(file["records"] for file in files)})
+        listed = [
+            {"rows" if name == "records" else name: each for name, each in file.items()} for file in files
+        ]
+        write_manifest(path, {"files": listed, "rows": sum(file["rows"] for file in listed)})
         return path
 
     def test_its_files_are_read_in_its_order(self, root):
