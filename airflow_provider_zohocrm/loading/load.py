@@ -122,7 +122,7 @@ class Load:
         self._scheduler = Scheduler(RECORDS_PER_WRITE)
         self._pieces: deque[Batch] = deque()
         self._sending: dict[int, tuple[Batch, float]] = {}
-        self._stored: dict[int, str] = {index: id_ for index, id_ in self._kept["stored"]}
+        self._stored: dict[int, str] = dict(self._kept["stored"])
         self._refused = {index: Rejection(*why) for index, *why in self._kept["refused"]}
         self._journaled_refused = len(self._refused)
         self._read = self._kept["index"]

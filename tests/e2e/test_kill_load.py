@@ -110,9 +110,7 @@ def test_the_retry_of_a_killed_worker_goes_on(
     killed_airflow: RealAirflow, crm: SimulatedZoho, folder: Path, dag: str, calls: str
 ) -> None:
     run = killed_airflow.trigger(dag)
-    wait_for(
-        "some calls", lambda: asked(crm, calls) >= CALLS_BEFORE_THE_KILL, timeout=90, interval=0.1
-    )
+    wait_for("some calls", lambda: asked(crm, calls) >= CALLS_BEFORE_THE_KILL, timeout=90, interval=0.1)
     os.kill(int((folder / f"{dag}-try-1.pid").read_text()), signal.SIGKILL)
     killed_airflow.wait_for_run(dag, run)
     result = killed_airflow.xcom(dag, run, "load")
@@ -121,7 +119,9 @@ def test_the_retry_of_a_killed_worker_goes_on(
     assert (result["total"], result["rejected"], result["unknown"]) == (ROWS, BAD, 0)
     assert sorted(refused) == list(range(5, ROWS, ROWS // BAD))
     stored = Counter(
-        row["External_Key"] for row in crm.records("Leads").values() if str(row["External_Key"]).startswith(dag)
+        row["External_Key"]
+        for row in crm.records("Leads").values()
+        if str(row["External_Key"]).startswith(dag)
     )
     assert stored == Counter(f"{dag}-{number}" for number in range(ROWS) if number not in set(refused))
     assert "Going on at row" in killed_airflow.task_log(dag, run, "load", 2)

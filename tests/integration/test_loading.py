@@ -21,7 +21,6 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoScopeError,
     ZohoServerError,
     ZohoStorageError,
-    ZohoTransportError,
     ZohoValidationError,
 )
 from airflow_provider_zohocrm.loading import load as load_module
@@ -397,7 +396,12 @@ def test_an_outage_stops_the_load_and_rejects_nothing(simulated, quick):
 
 def test_a_refused_call_stops_the_load_tells_its_rows_and_keeps_what_was_written(simulated, quick, tmp_path):
     simulator = simulated({"Leads": 1})
-    body = {"code": "OAUTH_SCOPE_MISMATCH", "details": {}, "message": "invalid oauth scope", "status": "error"}
+    body = {
+        "code": "OAUTH_SCOPE_MISMATCH",
+        "details": {},
+        "message": "invalid oauth scope",
+        "status": "error",
+    }
     simulator.add_fault("status", status=401, body=body, path="/upsert", after=2, count=None)
     path = str(tmp_path / "results.jsonl")
     done = load(simulator, "upsert", people(70), max_concurrency=1, results_path=path)
@@ -446,7 +450,10 @@ def test_changed_input_is_upserted_from_the_beginning_but_not_inserted_again(sim
         with pytest.raises(ZohoCreditLimitError):
             load(simulator, operation, people(70), max_credits=3, max_concurrency=1, save=states.append).run()
         if operation == "upsert":
-            assert load(simulator, operation, people(71), state=states[-1], save=states.append).run()["total"] == 71
+            assert (
+                load(simulator, operation, people(71), state=states[-1], save=states.append).run()["total"]
+                == 71
+            )
         else:
             with pytest.raises(ZohoValidationError, match="has inserted 14 records"):
                 load(simulator, operation, people(71), state=states[-1], save=states.append)
@@ -472,7 +479,9 @@ def test_an_insert_that_was_not_stored_is_sent_again_where_a_unique_field_makes_
 
 def test_a_record_that_was_there_before_is_not_taken_for_the_insert_without_an_answer(simulated, quick):
     simulator = simulated({"Leads": 1})
-    client_of(simulator).insert_records("Leads", [{**people(1)[0], "External_Key": "K", "Last_Name": "older"}])
+    client_of(simulator).insert_records(
+        "Leads", [{**people(1)[0], "External_Key": "K", "Last_Name": "older"}]
+    )
     simulator.add_fault("reset_before", method="POST", path="/Leads$")
     done = load(simulator, "insert", [{**people(1)[0], "External_Key": "K"}])
     assert done.run()["rejected"] == 1
@@ -492,7 +501,12 @@ def test_an_insert_that_cannot_be_looked_up_is_unknown_and_not_repeated(simulate
 def test_inserts_are_unknown_where_zoho_refuses_the_look_up(simulated, quick):
     simulator = simulated({"Leads": 1})
     simulator.add_fault("reset_after", method="POST", path="/Leads$")
-    body = {"code": "OAUTH_SCOPE_MISMATCH", "details": {}, "message": "invalid oauth scope", "status": "error"}
+    body = {
+        "code": "OAUTH_SCOPE_MISMATCH",
+        "details": {},
+        "message": "invalid oauth scope",
+        "status": "error",
+    }
     simulator.add_fault("status", status=401, body=body, path="coql", count=None)
     done = load(simulator, "insert", [{**people(1)[0], "External_Key": "K"}])
     assert done.run()["unknown"] == 1

@@ -32,7 +32,7 @@ def test_results_and_rejects_are_files_and_counts(paths):
         {"index": 2, "id": "12", "action": "update", "duplicate_field": "Email"},
         {"index": 3, "id": "13", "action": "delete", "duplicate_field": None},
     ]
-    assert list(read_records(paths[1]))[0] == {"index": 1, **WHY._asdict(), "record": {"Email": "x"}}
+    assert next(iter(read_records(paths[1]))) == {"index": 1, **WHY._asdict(), "record": {"Email": "x"}}
     assert outcome.summary == {
         "total": 5,
         "inserted": 1,
@@ -72,15 +72,21 @@ def test_each_publication_is_a_part_and_nothing_is_published_for_nothing(paths, 
 
 
 def test_what_is_not_published_vanishes_and_the_next_try_goes_on_after_what_is(paths, tmp_path):
-    with pytest.raises(KeyboardInterrupt), Outcome(*paths) as outcome:
-        outcome.accepted(0, "1", "insert")
-        outcome.rejected(1, {}, WHY)
-        outcome.publish()
-        state = json.loads(json.dumps(outcome.state))
-        outcome.accepted(2, "2", "insert")
-        raise KeyboardInterrupt
+    outcome, states = Outcome(*paths), []
+
+    def killed():
+        with outcome:
+            outcome.accepted(0, "1", "insert")
+            outcome.rejected(1, {}, WHY)
+            outcome.publish()
+            states.append(json.loads(json.dumps(outcome.state)))
+            outcome.accepted(2, "2", "insert")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
     assert names(tmp_path) == ["rejects.jsonl", "results.jsonl"]
-    with Outcome(*paths, state) as again:
+    with Outcome(*paths, states[0]) as again:
         again.accepted(2, "2", "update")
     assert (again.summary["total"], again.summary["inserted"], again.summary["updated"]) == (3, 1, 1)
     assert again.shown == outcome.shown
@@ -99,11 +105,9 @@ def test_a_part_that_nobody_knows_of_is_replaced(paths, tmp_path):
     with Outcome(*paths, state) as again:
         again.rejected(1, {}, WHY)
     assert [row["index"] for path in again.summary["results_paths"] for row in read_records(path)] == [0]
-    assert [
-        row["index"]
-        for path in tmp_path.glob("results*.jsonl")
-        for row in read_records(str(path))
-    ] == [0]
+    assert [row["index"] for path in tmp_path.glob("results*.jsonl") for row in read_records(str(path))] == [
+        0
+    ]
 
 
 def test_an_empty_file_of_a_try_that_failed_is_replaced(paths):

@@ -54,7 +54,12 @@ def people(count):
 
 def results(*codes, status=None):
     data = [
-        {"code": code, "status": "success" if code == "SUCCESS" else "error", "message": "m", "details": {"id": str(n)}}
+        {
+            "code": code,
+            "status": "success" if code == "SUCCESS" else "error",
+            "message": "m",
+            "details": {"id": str(n)},
+        }
         for n, code in enumerate(codes)
     ]
     return {"status_code": status or (200 if {*codes} == {"SUCCESS"} else 207), "json": {"data": data}}
@@ -104,11 +109,17 @@ def test_two_updates_of_a_record_are_two_calls_in_their_order(zoho):
 
 def test_columns_are_mapped_to_fields(zoho):
     zoho.on("POST", UPSERT, written("insert"))
-    run(ZohoUpsertOperator, records=[{"name": "a", "note": "x"}], mapping='{"name": "Last_Name", "note": null}')
+    run(
+        ZohoUpsertOperator,
+        records=[{"name": "a", "note": "x"}],
+        mapping='{"name": "Last_Name", "note": null}',
+    )
     assert zoho.calls[0].json == {"data": [{"Last_Name": "a"}]}
 
 
-@pytest.mark.parametrize(("ignore", "sent"), [(True, {"Last_Name": "a"}), (False, {"Last_Name": "a", "City": None})])
+@pytest.mark.parametrize(
+    ("ignore", "sent"), [(True, {"Last_Name": "a"}), (False, {"Last_Name": "a", "City": None})]
+)
 def test_empty_values_leave_a_field_alone_or_empty_it(zoho, ignore, sent):
     zoho.on("POST", UPSERT, written("insert"))
     run(ZohoUpsertOperator, records=[{"Last_Name": "a", "City": None}], ignore_empty=ignore)
@@ -124,12 +135,15 @@ def test_the_fields_are_read_once_and_only_to_validate(zoho):
 
 def test_a_retry_goes_on_after_what_is_done_and_success_leaves_no_checkpoint(zoho, tmp_path, caplog):
     caplog.set_level("INFO")
-    store, options = Store(), {
-        "records": people(250),
-        "results_path": str(tmp_path / "results.jsonl"),
-        "rejects_path": str(tmp_path / "rejects.jsonl"),
-        "on_reject": "continue",
-    }
+    store, options = (
+        Store(),
+        {
+            "records": people(250),
+            "results_path": str(tmp_path / "results.jsonl"),
+            "rejects_path": str(tmp_path / "rejects.jsonl"),
+            "on_reject": "continue",
+        },
+    )
     zoho.on(
         "POST",
         UPSERT,
