@@ -142,12 +142,21 @@ class ZohoBulkWriteOperator(WritingOperator):
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
 
+    @property
+    def writes(self) -> str:  # type: ignore[override]  # a parameter here
+        """What is done with the records."""
+        return self.operation
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the first files, and wait for their jobs and the ones after them.
 
         :return: counts and files.
         :raises ZohoRejectedRecordsError: if more records were rejected than allowed.
         """
+        return self.write(context)
+
+    def write(self, context: Context) -> dict[str, Any]:
+        """Do what :meth:`execute` does, for another operator, whose task then comes back to :meth:`execute_complete`."""
         from airflow_provider_zohocrm.loading.bulk_progress import read_load
 
         hook = ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))

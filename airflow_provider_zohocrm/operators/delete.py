@@ -24,7 +24,7 @@ class ZohoDeleteOperator(LoadOperator):
     :param wf_trigger: whether workflows run; None leaves it to Zoho.
     """
 
-    operation = "delete"
+    writes = "delete"
     template_fields: Sequence[str] = (
         *LoadOperator.template_fields,
         "external_id",

@@ -26,7 +26,7 @@ class ZohoInsertOperator(LoadOperator):
     :param lar_id: id of an assignment rule.
     """
 
-    operation = "insert"
+    writes = "insert"
     template_fields: Sequence[str] = (
         *LoadOperator.template_fields,
         "trigger",

@@ -29,7 +29,8 @@ class WritingOperator(BaseOperator):
     :class:`~airflow_provider_zohocrm.operators.bulk_write.ZohoBulkWriteOperator`.
     """
 
-    operation: str
+    writes: str
+    """What is done with the records: ``insert``, ``update``, ``upsert`` or ``delete``."""
     template_fields: Sequence[str] = (
         "module",
         "records",
@@ -106,7 +107,7 @@ class WritingOperator(BaseOperator):
         from airflow_provider_zohocrm.loading.request import LoadRequest
 
         return LoadRequest.of(
-            self.operation,
+            self.writes,
             self.module,
             mapping=from_json(self.mapping, "mapping"),
             ignore_empty=truth(self.ignore_empty, "ignore_empty") is not False,
@@ -196,6 +197,9 @@ class LoadOperator(WritingOperator):
         :return: counts and files.
         :raises ZohoRejectedRecordsError: if more records were rejected than allowed.
         """
+        return self._load(context)
+
+    def _load(self, context: Context) -> dict[str, Any]:
         from airflow_provider_zohocrm.loading.load import Load
 
         allowed = self._allowed_ratio()
@@ -226,7 +230,7 @@ class LoadOperator(WritingOperator):
     def _checkpoint(self, context: Context, hook: ZohoCRMHook, request: LoadRequest) -> Checkpoint:
         parts = fingerprint(request=request.described(), organisation=organisation(hook))
         durable = truth(self.durable, "durable") is not False
-        return Checkpoint(context, f"zoho_{self.operation}", parts, enabled=durable)
+        return Checkpoint(context, f"zoho_{self.writes}", parts, enabled=durable)
 
 
 def features(operator: Any, *names: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class ZohoUpdateOperator(LoadOperator):
     :param external_id: API name of an external field that stands in for the record id.
     """
 
-    operation = "update"
+    writes = "update"
     template_fields: Sequence[str] = (
         *LoadOperator.template_fields,
         "trigger",

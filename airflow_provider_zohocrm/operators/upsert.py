@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.operators.loading import LoadOperator, features
+from airflow_provider_zohocrm._compat import default_deferrable
+from airflow_provider_zohocrm.client.calls import names
+from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
+from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.operators.loading import LoadOperator, WritingOperator, features
+from airflow_provider_zohocrm.operators.parameters import given
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
+
+# What bulk write has no place for.
+_RECORDS_ONLY = ("trigger", "apply_feature_execution", "skip_feature_execution", "external_id", "lar_id")
+_WAITING = ("max_jobs_in_flight", "deferrable", "poll_interval", "max_poll_interval", "timeout")
 
 
 class ZohoUpsertOperator(LoadOperator):
@@ -19,44 +31,119 @@ class ZohoUpsertOperator(LoadOperator):
         parameters, :meth:`~airflow_provider_zohocrm.client.writing.WritingApi.upsert_records` for more of these.
 
     :param module: API name, e.g. ``Leads``.
+    :param operation: ``records``: calls with 100 records, 10 credits each. ``bulk``: what
+        :class:`~airflow_provider_zohocrm.operators.bulk_write.ZohoBulkWriteOperator` does, 500 credits for 25,000
+        records. ``auto``: what is cheaper, by the number of records; the log tells why.
     :param duplicate_check_fields: fields to look for, in this order; None for Zoho's own order.
     :param trigger: what to run, e.g. ``["workflow"]``. None runs all, an empty list none.
     :param apply_feature_execution: e.g. ``["layout_rules"]``.
     :param skip_feature_execution: e.g. ``["cadences"]``.
     :param external_id: API name of an external field that stands in for the record id.
     :param lar_id: id of an assignment rule.
+    :param max_jobs_in_flight: how many bulk write jobs Zoho may have at once.
+    :param deferrable: wait for bulk write jobs in the triggerer; the default is Airflow's ``[operators]
+        default_deferrable``.
+    :param poll_interval: seconds before the first look at a bulk write job; it grows by half each time.
+    :param max_poll_interval: the longest seconds between two looks.
+    :param timeout: seconds after which a bulk write job that has not ended fails the task.
     """
 
-    operation = "upsert"
+    writes = "upsert"
     template_fields: Sequence[str] = (
         *LoadOperator.template_fields,
+        "operation",
         "duplicate_check_fields",
         "trigger",
         "apply_feature_execution",
         "skip_feature_execution",
         "external_id",
         "lar_id",
+        "max_jobs_in_flight",
+        "poll_interval",
+        "max_poll_interval",
+        "timeout",
     )
 
     def __init__(
         self,
         *,
         module: str,
+        operation: str = "records",
         duplicate_check_fields: str | Sequence[str] | None = None,
         trigger: Sequence[str] | str | None = None,
         apply_feature_execution: Sequence[str] | str | None = None,
         skip_feature_execution: Sequence[str] | str | None = None,
         external_id: str | None = None,
         lar_id: str | int | None = None,
+        max_jobs_in_flight: int | str = 1,
+        deferrable: bool = default_deferrable(),
+        poll_interval: float | str = FIRST_POLL,
+        max_poll_interval: float | str = LONGEST_POLL,
+        timeout: float | str = 6 * 60 * 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(module=module, **kwargs)
+        self.operation = operation
         self.duplicate_check_fields = duplicate_check_fields
         self.trigger = trigger
         self.apply_feature_execution = apply_feature_execution
         self.skip_feature_execution = skip_feature_execution
         self.external_id = external_id
         self.lar_id = lar_id
+        self.max_jobs_in_flight = max_jobs_in_flight
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.max_poll_interval = max_poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the records, in the way that was asked for or is the cheapest.
+
+        :return: counts and files.
+        :raises ZohoRejectedRecordsError: if more records were rejected than allowed.
+        """
+        return self._by_bulk_write().write(context) if self._way() == "bulk" else self._load(context)
+
+    def execute_complete(self, context: Context, event: Any, progress: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on when the trigger has fired.
+
+        :param event: what the trigger sent.
+        :param progress: how far the load by bulk write had come.
+        :return: counts and files.
+        """
+        return self._by_bulk_write().execute_complete(context, event, progress)
+
+    def _way(self) -> str:
+        from airflow_provider_zohocrm.loading.plan import WAYS, candidates, choose
+
+        asked = given(self.operation) or "records"
+        if asked not in ("auto", *WAYS):
+            raise ZohoValidationError(f"operation is {asked!r}; it must be auto, {' or '.join(WAYS)}")
+        options = self._options()
+        only = [name for name in _RECORDS_ONLY if options[name] is not None]
+        if len(names(options["duplicate_check_fields"], "duplicate_check_fields") or ()) > 1:
+            only.append("duplicate_check_fields")
+        if asked == "bulk" and only:
+            raise ZohoValidationError(f"operation 'bulk' does not know {', '.join(only)}; leave them out")
+        if asked != "auto":
+            return str(asked)
+        request = self._request()
+        found = candidates(
+            self.writes, self._inputs().count(), concurrency=request.max_concurrency, records_only=only
+        )
+        return choose(found, request.max_credits).strategy
+
+    def _by_bulk_write(self) -> ZohoBulkWriteOperator:
+        from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
+
+        fields = names(given(self.duplicate_check_fields), "duplicate_check_fields")
+        shared = (*WritingOperator.template_fields, *_WAITING)
+        return ZohoBulkWriteOperator(
+            task_id=self.task_id,
+            operation=self.writes,
+            find_by=fields[0] if fields else None,
+            **{name: getattr(self, name) for name in shared},
+        )
 
     def _features(self) -> dict[str, Any]:
         return features(
