@@ -13,27 +13,42 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.exceptions import ZohoCRMError
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook, ZohoCRMHook
     from airflow_provider_zohocrm.operators.bulk_read import ZohoBulkReadOperator
+    from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
+    from airflow_provider_zohocrm.operators.delete import ZohoDeleteOperator
+    from airflow_provider_zohocrm.operators.insert import ZohoInsertOperator
     from airflow_provider_zohocrm.operators.records import ZohoGetRecordsOperator
+    from airflow_provider_zohocrm.operators.update import ZohoUpdateOperator
     from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
+    from airflow_provider_zohocrm.triggers.bulk_write import BulkWriteJobTrigger
 
 _PUBLIC = {
     "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
+    "BulkWriteJobTrigger": "airflow_provider_zohocrm.triggers.bulk_write",
     "ZohoBulkReadOperator": "airflow_provider_zohocrm.operators.bulk_read",
+    "ZohoBulkWriteOperator": "airflow_provider_zohocrm.operators.bulk_write",
     "ZohoCRMAsyncHook": "airflow_provider_zohocrm.hooks.zohocrm",
     "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
     "ZohoCRMHook": "airflow_provider_zohocrm.hooks.zohocrm",
+    "ZohoDeleteOperator": "airflow_provider_zohocrm.operators.delete",
     "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
+    "ZohoInsertOperator": "airflow_provider_zohocrm.operators.insert",
+    "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
     "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
 }
 
 __all__ = [
     "BulkReadJobTrigger",
+    "BulkWriteJobTrigger",
     "ZohoBulkReadOperator",
+    "ZohoBulkWriteOperator",
     "ZohoCRMAsyncHook",
     "ZohoCRMError",
     "ZohoCRMHook",
+    "ZohoDeleteOperator",
     "ZohoGetRecordsOperator",
+    "ZohoInsertOperator",
+    "ZohoUpdateOperator",
     "ZohoUpsertOperator",
     "__version__",
 ]

@@ -120,6 +120,14 @@ class ZohoBulkReadTimeoutError(ZohoBulkReadError):
     """Raised when a bulk read job did not end in time. Zoho goes on with it."""
 
 
+class ZohoBulkWriteError(ZohoCRMError):
+    """Raised when a bulk write job failed, or its result cannot be used."""
+
+
+class ZohoBulkWriteTimeoutError(ZohoBulkWriteError):
+    """Raised when a bulk write job did not end in time. Zoho goes on with it."""
+
+
 class ZohoRejectedRecordsError(ZohoCRMError):
     """Raised when Zoho rejected more records than the task allows; all batches were tried."""
 

@@ -36,8 +36,18 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.zohocrm")],
-        "operators": [_modules("operators.bulk_read", "operators.records", "operators.upsert")],
-        "triggers": [_modules("triggers.bulk_read")],
+        "operators": [
+            _modules(
+                "operators.bulk_read",
+                "operators.bulk_write",
+                "operators.delete",
+                "operators.insert",
+                "operators.records",
+                "operators.update",
+                "operators.upsert",
+            )
+        ],
+        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write")],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -131,7 +131,7 @@ class AsyncTransport:
         if call.json is not None:
             body = jsontext.dumps(call.json)
             headers["Content-Type"] = "application/json"
-        url = self.credentials.api_base(token.api_domain) + call.path
+        url = (call.base or self.credentials.api_base(token.api_domain)) + call.path
         status, answered, content = await self._request(
             call, url, params=dict(call.params), data=body, headers=headers
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.exceptions import (
@@ -22,7 +25,7 @@ from airflow_provider_zohocrm.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_zohocrm.client.calls import Call
 
@@ -72,7 +75,7 @@ _REMEDIES = {
     "LIMIT_REACHED": "A search finds 2,000 records at most: narrow it, or use query() with COQL.",
     "FIELD_NOT_SUPPORTED": "Leave out the field named in the details: bulk read cannot export it.",
     "FIELD_NOT_AVAILABLE": "Check the API name of the field named in the details.",
-    "RESOURCE_NOT_FOUND": "Zoho does not know this job or result; results live for one day.",
+    "RESOURCE_NOT_FOUND": "Zoho does not know this job or result; results of bulk read live for one day, of bulk write for seven.",
     "MANDATORY_NOT_FOUND": "Give the field or key named in the details.",
 }
 _BY_STATUS_REMEDY = {
@@ -82,6 +85,8 @@ _BY_STATUS_REMEDY = {
     500: "Zoho failed; if it lasts, contact Zoho's support with the time and the call.",
 }
 _SCOPES = (
+    (r"/crm/bulk/[^/]+/write", "ZohoCRM.bulk.CREATE together with ZohoCRM.modules.ALL"),
+    (r"/crm/[^/]+/upload$", "ZohoFiles.files.ALL"),
     ("/crm/bulk/", "ZohoCRM.bulk.READ together with ZohoCRM.modules.ALL"),
     ("/coql", "ZohoCRM.coql.READ together with ZohoCRM.modules.ALL"),
     ("/search", "ZohoSearch.securesearch.READ together with ZohoCRM.modules.ALL"),
@@ -111,7 +116,7 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
             "Check the API URL of the connection, and proxies on the way."
         )
     try:
-        answer = jsontext.loads_page(body) if call.lines and status < 400 else jsontext.loads(body)
+        answer = _parser(call, status)(body)
     except ValueError:
         answer = None
     if status < 400:
@@ -123,6 +128,13 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
     if call.per_record and isinstance(answer, dict) and _is_per_record(answer):
         return answer
     raise error_of(call, status, headers, answer, body)
+
+
+def _parser(call: Call, status: int) -> Callable[[bytes], Any]:
+    if call.lines and status < 400:
+        return jsontext.loads_page
+    # Results of writes hold no numbers that a float would round.
+    return orjson.loads if call.per_record else jsontext.loads
 
 
 def error_of(
@@ -139,7 +151,7 @@ def error_of(
         envelope = wrapped[0]
     code = printable(str(envelope.get("code") or ""))
     details = envelope.get("details") or {}
-    said = printable(str(envelope.get("message") or "")) if envelope else _text(body[:200])
+    said = printable(_said(envelope)) if envelope else _text(body[:200])
     kind = (
         _BY_CODE.get(code) or _BY_STATUS.get(status) or (ZohoServerError if status >= 500 else ZohoAPIError)
     )
@@ -162,10 +174,16 @@ def error_of(
     )
 
 
+def _said(envelope: Mapping[str, Any]) -> str:
+    """Find the words of a refusal; uploads and results of bulk write have envelopes of their own (reference sheet §5)."""
+    words = (envelope.get(key) for key in ("message", "x-error", "x-info", "ERROR_MESSAGE"))
+    return next((str(one) for one in words if one), "")
+
+
 def needed_scope(call: Call) -> str:
     """Name the OAuth scopes a call needs (reference sheet §1.7)."""
     for part, scope in _SCOPES:
-        if part in call.path:
+        if re.search(part, call.path):
             return scope
     operation = {"GET": "READ", "DELETE": "DELETE", "PUT": "UPDATE"}.get(call.method, "CREATE")
     return f"ZohoCRM.modules.ALL (or ZohoCRM.modules.<module>.{operation})"

@@ -270,14 +270,18 @@ def job_body(
         query |= {"page": page}
     body: dict[str, Any] = {"query": query}
     if callback is not None:
-        body["callback"] = _callback(callback)
+        body["callback"] = checked_callback(callback)
     if file_type != "csv":
         body["file_type"] = file_type
     # A page token stands for everything the first job was given.
     return body if page_token is None else {"query": query}
 
 
-def _callback(callback: str | Mapping[str, str]) -> dict[str, str]:
+def checked_callback(callback: str | Mapping[str, str]) -> dict[str, str]:
+    """Check the address that Zoho posts to when a job has ended.
+
+    :raises ZohoValidationError: if it is no web address, or another method than post.
+    """
     given = {"url": callback} if isinstance(callback, str) else dict(callback)
     url, method = str(given.get("url", "")), str(given.get("method", "post")).lower()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
@@ -31,6 +31,9 @@ class Call:
     :param lines: the records of a list are left as JSON text, see
         :func:`~airflow_provider_zohocrm.client.jsontext.loads_page`.
     :param credits: API credits it costs (reference sheet §6.2).
+    :param base: address in place of the API's; the token is sent there, so it must have been checked.
+    :param file: a file to upload: its name, and the file, which is read from its start.
+    :param retries: repetitions after the first try at most; None for those of the policy.
     """
 
     method: str
@@ -43,6 +46,9 @@ class Call:
     pause: float | None = None
     lines: bool = False
     credits: int = 1
+    base: str = ""
+    file: tuple[str, BinaryIO] | None = None
+    retries: int | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client.api import query_params
 from airflow_provider_zohocrm.client.bulk_read import BulkReadApi, Job, job_call, read_job
+from airflow_provider_zohocrm.client.bulk_write import BulkWriteApi, read_write_job, write_job_call
 from airflow_provider_zohocrm.client.calls import Call, record_id
 from airflow_provider_zohocrm.client.records import RecordsApi
 from airflow_provider_zohocrm.client.writing import WritingApi
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.transport import Transport
 
 
-class ZohoCRMApi(RecordsApi, WritingApi, BulkReadApi):
+class ZohoCRMApi(RecordsApi, WritingApi, BulkReadApi, BulkWriteApi):
     """The operations, on whatever transport."""
 
     def request(
@@ -86,3 +87,8 @@ class AsyncZohoCRMClient:
         """Read how a job stands, see :meth:`BulkReadApi.get_bulk_read_job`."""
         call = job_call(self.transport.credentials.version, record_id(job_id))
         return read_job(call, await self.transport.send(call))
+
+    async def get_bulk_write_job(self, job_id: str | int) -> Job:
+        """Read how a job stands, see :meth:`BulkWriteApi.get_bulk_write_job`."""
+        call = write_job_call(self.transport.credentials.version, job_id)
+        return read_write_job(call, await self.transport.send(call))

@@ -5,8 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from airflow_provider_zohocrm.client.hosts import DATA_CENTERS, ENVIRONMENTS, checked_url, trusted_api_url
+from airflow_provider_zohocrm.client.hosts import (
+    DATA_CENTERS,
+    ENVIRONMENTS,
+    checked_url,
+    is_loopback,
+    trusted_api_url,
+    upload_host,
+)
 from airflow_provider_zohocrm.client.versions import DEFAULT_VERSION, ApiVersion, api_version
 from airflow_provider_zohocrm.exceptions import ZohoConfigurationError
 
@@ -132,3 +140,25 @@ class ZohoCredentials:
         if api_domain:
             return trusted_api_url(api_domain, self.accounts_url, self.environment)
         return f"https://{ENVIRONMENTS[self.environment]}.{DATA_CENTERS[self.data_center].api}"
+
+    def upload_base(self, api_domain: str) -> str:
+        """Decide the address that files are uploaded to: the connection's override, else that of the data centre.
+
+        An API on loopback takes the files itself.
+
+        :param api_domain: ``api_domain`` of the token answer, or empty.
+        :raises ZohoConfigurationError: if no source names the upload host of the data centre.
+        """
+        if self.upload_url:
+            return self.upload_url
+        api = self.api_base(api_domain)
+        host = urlsplit(api).hostname or ""
+        if is_loopback(host):
+            return api
+        found = upload_host(host, self.data_center)
+        if not found:
+            raise ZohoConfigurationError(
+                f"No source names the upload host of data centre {self.data_center}, which bulk write needs. Enter it as "
+                "Upload URL in the connection, or write the records by ZohoUpsertOperator."
+            )
+        return f"https://{found}"

@@ -80,6 +80,54 @@ def checked_url(url: str, field: str) -> str:
     return url
 
 
+def upload_host(api_host: str, data_center: str) -> str:
+    """Name the host that takes the files of bulk write.
+
+    :param api_host: host of the API, which tells the data centre better than the connection.
+    :param data_center: the connection's.
+    :return: the host, empty where no source names one.
+    """
+    found = next((dc for dc in DATA_CENTERS.values() if _is_below(api_host, dc.api)), None)
+    return (found or DATA_CENTERS[data_center]).upload
+
+
+def trusted_download_url(url: str, own: tuple[str, ...]) -> tuple[str, str]:
+    """Check the address at which Zoho says that a result of bulk write is.
+
+    :param url: ``download_url`` of the job, an absolute one (reference sheet §5).
+    :param own: addresses that see the token anyway: those of the API and of uploads.
+    :return: the address of the host, and the path with its query.
+    :raises ZohoUntrustedHostError: if the host is neither one of these nor a download host of Zoho's.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), "", None
+    base = f"{parts.scheme}://{parts.netloc}"
+    label, _, domain = host.partition(".")
+    zohos = label.startswith("download") and any(_is_below(domain, one) for one in _domains())
+    zohos = zohos or any(_is_below(host, dc.api) for dc in DATA_CENTERS.values())
+    safe = (
+        parts.scheme == "https" and port in (None, 443) and "@" not in parts.netloc and _HOST.fullmatch(host)
+    )
+    if base not in own and not (zohos and safe):
+        raise ZohoUntrustedHostError(
+            f"The result is said to be at {url[:200]!r}, which is no download host of Zoho's; it was not fetched, so that "
+            "the token stays with Zoho."
+        )
+    return base, f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _domains() -> set[str]:
+    """Name the domains of Zoho's products, e.g. ``zoho.eu``."""
+    return {dc.accounts.partition(".")[2] for dc in DATA_CENTERS.values()}
+
+
+def _is_below(host: str, domain: str) -> bool:
+    return host == domain or host.endswith("." + domain)
+
+
 def trusted_api_url(api_domain: str, accounts_url: str, environment: str) -> str:
     """Decide the API address from the ``api_domain`` of a token answer.
 
@@ -98,9 +146,7 @@ def trusted_api_url(api_domain: str, accounts_url: str, environment: str) -> str
         return f"{parts.scheme}://{parts.netloc}"
     if not _HOST.fullmatch(host):
         host = ""
-    domain = next(
-        (dc.api for dc in DATA_CENTERS.values() if host == dc.api or host.endswith("." + dc.api)), None
-    )
+    domain = next((dc.api for dc in DATA_CENTERS.values() if _is_below(host, dc.api)), None)
     if parts.scheme != "https" or domain is None or port not in (None, 443):
         raise ZohoUntrustedHostError(
             f"The token answer names {api_domain[:200]!r} as API host, which is not one of Zoho's. The token was not "

@@ -69,6 +69,8 @@ class RetryPolicy:
         # DAG files are parsed all day, and retry nothing.
         import tenacity
 
+        retries = self.retries if call.retries is None else min(call.retries, self.retries)
+
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             return self.wait(error, state.attempt_number, call)
@@ -76,14 +78,12 @@ class RetryPolicy:
         def before_sleep(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             pause = state.next_action.sleep if state.next_action else 0.0
-            log.warning(
-                "Try %d of %d in %.1f s: %s", state.attempt_number + 1, self.retries + 1, pause, error
-            )
+            log.warning("Try %d of %d in %.1f s: %s", state.attempt_number + 1, retries + 1, pause, error)
 
         return {
             "retry": tenacity.retry_if_exception(lambda error: self.is_retryable(error, call)),
             "wait": wait,
-            "stop": tenacity.stop_after_attempt(self.retries + 1),
+            "stop": tenacity.stop_after_attempt(retries + 1),
             "before_sleep": before_sleep,
             "reraise": True,
         }

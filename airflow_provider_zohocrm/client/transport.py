@@ -13,6 +13,7 @@ from urllib3.exceptions import NewConnectionError
 
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.client.answers import error_of, read_answer
+from airflow_provider_zohocrm.client.multipart import FormFile
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.session import ZohoAuth, ZohoSession
@@ -99,6 +100,17 @@ class Transport:
                 self._token = token
         return token
 
+    def api_base(self) -> str:
+        """Tell the address of the API."""
+        return self._api_base(self.token())
+
+    def upload_base(self) -> str:
+        """Tell the address that files are uploaded to.
+
+        :raises ZohoConfigurationError: if no source names the upload host of the data centre.
+        """
+        return self.credentials.upload_base(self.token().api_domain)
+
     def close(self) -> None:
         """Give the connections back."""
         self.session.close()
@@ -152,8 +164,11 @@ class Transport:
     @contextmanager
     def _open(self, call: Call, *, stream: bool = False) -> Iterator[requests.Response]:
         headers = dict(call.headers)
-        body = None
-        if call.json is not None:
+        body: Any = None
+        if call.file is not None:
+            body = FormFile(*call.file)
+            headers["Content-Type"] = body.content_type
+        elif call.json is not None:
             body = jsontext.dumps(call.json)
             # Bulk read answers 415 without it (reference sheet §1.8).
             headers["Content-Type"] = "application/json"
@@ -161,10 +176,18 @@ class Transport:
         with (
             _as_transport_error(call),
             self.session.request(
-                call.method, call.path, params=dict(call.params), data=body, headers=headers, stream=stream
+                call.method,
+                call.base + call.path,
+                params=dict(call.params),
+                data=body,
+                headers=headers,
+                stream=stream,
+                auth=ZohoAuth(self.token, lambda _: call.base) if call.base else None,
             ) as response,
         ):
             self.usage.took(response.elapsed.total_seconds())
+            if response.status_code == 429:
+                self.usage.refuse()
             yield response
 
 

@@ -21,6 +21,8 @@ class Usage:
         self.max_credits = max_credits
         self.calls = 0
         self.credits = 0
+        self.refused = 0
+        """Answers with status 429 so far, also of calls that were repeated with success."""
         self._seconds = 0.0
         self._lock = Lock()
 
@@ -37,6 +39,11 @@ class Usage:
                 )
             self.calls += 1
             self.credits += call.credits
+
+    def refuse(self) -> None:
+        """Note that a call was refused because there were too many."""
+        with self._lock:
+            self.refused += 1
 
     def took(self, seconds: float) -> None:
         """Note how long a call took."""

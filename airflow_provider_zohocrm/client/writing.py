@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,6 +16,12 @@ Record = Mapping[str, Any]
 Result = dict[str, Any]
 T = TypeVar("T")
 
+_WRITES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "insert": ("POST", ()),
+    "update": ("PUT", ()),
+    "upsert": ("POST", ("upsert",)),
+    "delete": ("DELETE", ()),
+}
 # Reference sheet §3.2.
 TRIGGERS = ("workflow", "approval", "blueprint", "pathfinder", "orchestration")
 
@@ -144,22 +150,8 @@ class WritingApi(ApiBase):
         :return: one result for each id.
         """
         given = ids.split(",") if isinstance(ids, str) else ids
-        checked = [record_id(one) for one in given]
-        path = self.path(module_name(module))
-        calls = (
-            (
-                Call(
-                    "DELETE",
-                    path,
-                    query_params({"ids": chunk, "wf_trigger": wf_trigger}),
-                    per_record=True,
-                    credits=-(-len(chunk) // RECORDS_PER_CREDIT),
-                ),
-                len(chunk),
-            )
-            for chunk in batches(checked, RECORDS_PER_WRITE)
-        )
-        return collected(self._write(call, count) for call, count in calls)
+        checked = [{"id": record_id(one)} for one in given]
+        return collected(self.iter_write("delete", module, checked, wf_trigger=wf_trigger))
 
     def iter_write(
         self,
@@ -173,14 +165,54 @@ class WritingApi(ApiBase):
         skip_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
         external_id: str | None = None,
         lar_id: str | int | None = None,
+        wf_trigger: bool | None = None,
         repeat: bool | None = None,
     ) -> Iterator[list[Result]]:
         """Write records lazily: each step sends one batch of 100 and returns its results.
 
-        :param operation: ``insert``, ``update`` or ``upsert``.
+        :param operation: ``insert``, ``update``, ``upsert`` or ``delete``.
+        :param wf_trigger: of a delete, whether workflows run; None leaves it to Zoho.
         :param repeat: repeat a call although Zoho may have acted; None means all but inserts.
         :return: an iterator of the batches' results. The other parameters are those of :meth:`upsert_records`.
         :raises ZohoValidationError: at once, for an option that cannot be right.
+        """
+        make = self.write_calls(
+            operation,
+            module,
+            duplicate_check_fields=duplicate_check_fields,
+            trigger=trigger,
+            apply_feature_execution=apply_feature_execution,
+            skip_feature_execution=skip_feature_execution,
+            external_id=external_id,
+            lar_id=lar_id,
+            wf_trigger=wf_trigger,
+            repeat=repeat,
+        )
+
+        def written() -> Iterator[list[Result]]:
+            for batch in batches(checked_records(records), RECORDS_PER_WRITE):
+                yield self.write(make(batch), len(batch))
+
+        return written()
+
+    def write_calls(
+        self,
+        operation: str,
+        module: str,
+        *,
+        duplicate_check_fields: str | Iterable[str] | None = None,
+        trigger: Iterable[str] | None = None,
+        apply_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        skip_feature_execution: Iterable[str | Mapping[str, str]] | None = None,
+        external_id: str | None = None,
+        lar_id: str | int | None = None,
+        wf_trigger: bool | None = None,
+        repeat: bool | None = None,
+    ) -> Callable[[Sequence[Record]], Call]:
+        """Check the options of a write once, for many calls.
+
+        :return: makes the call for up to 100 records. The parameters are those of :meth:`iter_write`.
+        :raises ZohoValidationError: for an option that cannot be right.
         """
         name = module_name(module)
         options = _options(
@@ -191,29 +223,36 @@ class WritingApi(ApiBase):
             if external_id is None
             else {"X-EXTERNAL": f"{name}.{module_name(external_id, 'external field')}"}
         )
-        method, parts = {"insert": ("POST", ()), "update": ("PUT", ()), "upsert": ("POST", ("upsert",))}[
-            operation
-        ]
+        method, parts = _WRITES[operation]
         path = self.path(name, *parts)
         repeatable = operation != "insert" if repeat is None else repeat
 
-        def written() -> Iterator[list[Result]]:
-            for batch in batches(checked_records(records), RECORDS_PER_WRITE):
-                body = {"data": batch, **options}
-                call = Call(
-                    method,
-                    path,
-                    json=body,
-                    headers=headers,
-                    repeatable=repeatable,
-                    per_record=True,
-                    credits=-(-len(batch) // RECORDS_PER_CREDIT),
-                )
-                yield self._write(call, len(batch))
+        def call(batch: Sequence[Record]) -> Call:
+            # In a delete an external field stands in for the id, too.
+            ids = (
+                ",".join(str(record.get(external_id or "id") or record["id"]) for record in batch)
+                if operation == "delete"
+                else None
+            )
+            return Call(
+                method,
+                path,
+                {} if ids is None else query_params({"ids": ids, "wf_trigger": wf_trigger}),
+                {"data": batch, **options} if ids is None else None,
+                headers=headers,
+                repeatable=repeatable,
+                per_record=True,
+                credits=-(-len(batch) // RECORDS_PER_CREDIT),
+            )
 
-        return written()
+        return call
 
-    def _write(self, call: Call, count: int) -> list[Result]:
+    def write(self, call: Call, count: int) -> list[Result]:
+        """Send a call of :meth:`write_calls`.
+
+        :param count: number of its records.
+        :return: one result for each record, see :class:`WritingApi`.
+        """
         return write_results(self.send(call), call, count)
 
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from airflow_provider_zohocrm.client.bulk_read import Job, job_result, job_state
+from airflow_provider_zohocrm.client.job_run import JobRun
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.result_file import open_result
 from airflow_provider_zohocrm.exceptions import (
@@ -30,7 +31,6 @@ from airflow_provider_zohocrm.extraction.progress import (
     note_completed,
     note_submitted,
     note_written,
-    seconds_to_look,
     token_for,
 )
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_zohocrm.client.bulk_read import BulkReadApi
+    from airflow_provider_zohocrm.client.polling import Timing
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Write(Protocol):
         """
 
 
-class BulkExport:
+class BulkExport(JobRun):
     """Exports a module by one bulk read job for each 200,000 records.
 
     When page n is ready, the job of page n+1 is created, then n is downloaded and written while Zoho works. Every
@@ -95,14 +96,13 @@ class BulkExport:
         save: Callable[[Progress], None] = lambda _: None,
         try_number: int = 1,
     ) -> None:
+        super().__init__(poll_interval, max_poll_interval)
         self.progress = new_progress(pages or 0) if progress is None else progress
         self._api = api
         self._query = dict(query)
         self._write = write
         self._max_pages = max_pages
         self._at_once = max_jobs_in_flight
-        self._poll_interval = poll_interval
-        self._max_poll_interval = max_poll_interval
         self._save_progress = save
         self._try_number = try_number
         self._replaced: set[int] = set()
@@ -122,9 +122,14 @@ class BulkExport:
         return self.progress["last_page"] is None
 
     @property
-    def waiting_for(self) -> list[str]:
-        """The ids of the jobs that have not ended as far as is known, in the order in which Zoho works on them."""
-        return [job["job_id"] for job in self.progress["jobs"] if job["state"] == "running"]
+    def jobs(self) -> list[JobInFlight]:
+        """The jobs whose pages are not written, in the order of the pages."""
+        return self.progress["jobs"]
+
+    @property
+    def timing(self) -> Timing:
+        """What is known of how long jobs take."""
+        return self.progress
 
     # --- work --------------------------------------------------------------------------------------------------
 
@@ -174,33 +179,6 @@ class BulkExport:
             if job_state(answer) == "running":
                 return False
             self._take(job, answer)
-
-    def run(self, timeout: float) -> None:
-        """Export everything, waiting in this thread.
-
-        :param timeout: seconds that one job may take.
-        :raises ZohoBulkReadTimeoutError: if one takes longer.
-        """
-        late = False
-        while not self.work(eager=late):
-            left = self.deadline(timeout) - time.time()
-            if left <= 0 and late:
-                raise self.timed_out(timeout)
-            late = left <= 0
-            time.sleep(max(0.0, min(self.pause(), left)))
-
-    def pause(self) -> float:
-        """Tell the seconds until the next look at a job is worth it; 0 or less for "now"."""
-        return seconds_to_look(self.progress, time.time(), self._poll_interval, self._max_poll_interval)
-
-    def deadline(self, timeout: float) -> float:
-        """Tell the Unix time by which the job of the next page must have ended.
-
-        :param timeout: seconds it may take from its submission, from the end of the job before it, or from the moment
-            at which this process took over.
-        """
-        job, progress = self.progress["jobs"][0], self.progress
-        return max(job["submitted_at"], progress["ended_at"], progress["resumed_at"]) + timeout
 
     def timed_out(self, timeout: float) -> ZohoBulkReadTimeoutError:
         """Make the error for a job that did not end in time."""

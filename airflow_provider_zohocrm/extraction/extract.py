@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm.client.jsontext import modified_times
@@ -139,20 +139,11 @@ class Extraction:
         :raises ZohoCreditLimitError: before a call that would cost more than ``max_credits``.
         :raises ZohoValidationError: if the way asked for cannot give what is asked for.
         """
-        usage, most = self._api.usage, self._request.max_credits
-        bound = usage.max_credits
-        usage.max_credits = None if most is None else self._begun[1] + most - self._spent[1]
-        try:
-            if not self.state["strategy"]:
-                self._begin()
-            if self.state["strategy"] != "bulk":
-                self._write_pages()
-            elif not self.bulk.work():
-                return None
+        with self._bounded():
+            while not self._work():
+                if self.state["strategy"] == "bulk":
+                    return None
             return self._finished()
-        finally:
-            usage.max_credits = bound
-            self._count_usage()
 
     def run_and_wait(self, timeout: float) -> ExtractResult:
         """Do everything, waiting for jobs in this thread.
@@ -160,8 +151,46 @@ class Extraction:
         :param timeout: seconds that one job may take.
         """
         while (result := self.run()) is None:
-            self.bulk.run(timeout)
+            with self._bounded():
+                self.bulk.run(timeout)
         return result
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Bound the credits, of which tries before this one have spent some, and count them."""
+        usage, most = self._api.usage, self._request.max_credits
+        bound = usage.max_credits
+        usage.max_credits = None if most is None else self._begun[1] + most - self._spent[1]
+        try:
+            yield
+        finally:
+            usage.max_credits = bound
+            self._count_usage()
+
+    def _work(self) -> bool:
+        """Choose a way if that is left to do, and go it; False where jobs or another way are needed."""
+        state = self.state
+        if not state["strategy"]:
+            self._begin()
+        if state["strategy"] == "bulk":
+            return self.bulk.work()
+        try:
+            self._write_pages()
+        except ZohoAPIError as error:
+            untouched = state["ascending"] is None and state["descending"] is None
+            if state["strategy"] != "coql" or not untouched or not self._avoid("coql", error):
+                raise
+            return False
+        return True
+
+    def _avoid(self, strategy: str, error: ZohoAPIError) -> bool:
+        """Note that Zoho refuses a way of reading; False if no other may be taken."""
+        if self._request.strategy != "auto" or error.status not in _REFUSED:
+            return False
+        log.warning("Zoho refuses to be read by %s, looking for another way: %s", strategy, error)
+        self._refused[strategy] = f"Zoho refuses it ({error.code or error.status})"
+        self.state["strategy"], self._bulk = "", None
+        return True
 
     def resume(self, exists: Callable[[str], bool]) -> None:
         """Take over from an earlier try.
@@ -183,21 +212,16 @@ class Extraction:
 
     def _begin(self) -> None:
         """Choose a way, and where that is bulk read, have Zoho begin; a refusal leads to the next best way."""
-        self._fix_schema()
-        while True:
-            strategy = self._chosen()
-            self.state["strategy"] = strategy
+        if self.state["fields"] is None:
+            self._fix_schema()
+        while not self.state["strategy"]:
+            strategy = self.state["strategy"] = self._chosen()
             try:
                 if strategy == "bulk":
                     self.bulk.submit()
             except ZohoAPIError as error:
-                if self._request.strategy != "auto" or error.status not in _REFUSED:
+                if not self._avoid("bulk", error):
                     raise
-                log.warning("Zoho refuses a bulk read, looking for another way: %s", error)
-                self._refused["bulk"] = f"Zoho refuses it ({error.code or error.status})"
-                self.state["strategy"], self._bulk = "", None
-            else:
-                return
 
     def _fix_schema(self) -> None:
         """Settle names and types of the columns, once for all parts; costs a call unless lists need none."""
@@ -224,7 +248,9 @@ class Extraction:
         request = self._request
         if request.strategy == "records":
             return "records"
-        self.state["count"] = count = self._count()
+        if self.state["count"] is None and request.strategy != "bulk":
+            self.state["count"] = self._count()
+        count = self.state["count"]
         found = candidates(self._demands(), self._api.version, count, self._api.usage.mean_seconds)
         if request.strategy != "auto":
             own = next(one for one in found if one.strategy == request.strategy)
@@ -236,9 +262,8 @@ class Extraction:
         most = request.max_credits
         best = choose(found, None if most is None else most - self._api.usage.credits + self._begun[1])
         log.info(
-            "Reading %s %s of %s by %s; estimated: %s",
-            "an unknown number" if count is None else f"{count:,}",
-            "records",
+            "Reading %s records of %s by %s; estimated: %s",
+            "an unknown number of" if count is None else f"{count:,}",
             request.module,
             best.strategy,
             "; ".join(map(str, found)),
@@ -247,18 +272,19 @@ class Extraction:
 
     def _demands(self) -> Demands:
         request, fields = self._request, self.state["fields"] or []
-        wanted = {*fields}
+        unclear = [
+            field["api_name"]
+            for field in self._fields_of or ()
+            if field["api_name"] in fields and field.get("data_type") == "multiselectpicklist"
+            if any(";" in str(value.get("actual_value")) for value in field.get("pick_list_values") or ())
+        ]
         return Demands(
             fields=len(fields),
             lists_only=tuple(sorted(request.options)),
             system_keys=tuple(name for name in fields if name.startswith("$")),
             joined=tuple(name for name in fields if "." in name),
-            unclear=tuple(
-                field["api_name"]
-                for field in self._fields_of or ()
-                if field["api_name"] in wanted and field.get("data_type") == "multiselectpicklist"
-                if any(";" in str(value.get("actual_value")) for value in field.get("pick_list_values") or ())
-            ),
+            # Who asks for bulk read has its lists as it joins them.
+            unclear=() if request.strategy == "bulk" else tuple(unclear),
             cvid=request.cvid is not None,
             max_records=request.max_records,
             refused=self._refused,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from airflow_provider_zohocrm.client import polling
 from airflow_provider_zohocrm.extraction.manifest import now
 
 if TYPE_CHECKING:
@@ -11,25 +12,12 @@ if TYPE_CHECKING:
 
 # Results, and the tokens that continue a job, live for a day (reference sheet §4.2, §4.4).
 RESULT_LIFE = 24 * 60 * 60.0
-# Two looks are never nearer, however well the end of a job is known: each costs a credit.
-_SHORTEST = 1.0
-_GROWTH = 1.5
 
 
-class JobInFlight(TypedDict):
-    """A job whose page is not written yet.
+class JobInFlight(polling.JobLooks):
+    """A job whose page is not written yet."""
 
-    ``state`` is ``running`` or ``completed``, ``looks`` how often it was asked for, ``looked_at`` when last (0 for
-    never), ``try_number`` which try of the task submitted it. Times are Unix times.
-    """
-
-    job_id: str
     page: int
-    submitted_at: float
-    state: str
-    looks: int
-    looked_at: float
-    try_number: int
 
 
 class ExportedFile(TypedDict):
@@ -50,17 +38,13 @@ class PageToken(TypedDict):
     at: float
 
 
-class Progress(TypedDict):
+class Progress(polling.Timing):
     """How far an export has come.
 
     ``jobs`` and ``files`` are in the order of their pages; ``finished`` are the pages that are written. ``counted`` is
     the number of pages that a count of the records told (0: not known), ``more_after`` the highest page after which
     Zoho said that it has more, ``last_page`` the one after which it has none. ``downloads`` are the times of the
     downloads of the last minute, ``credits`` what was spent.
-
-    ``busy_since`` and ``completed`` are the time since which Zoho has had a job of ours to work on, and how many it has
-    ended since; ``job_seconds`` is what one takes by that, ``ended_at`` when the last one was seen to have ended,
-    ``early`` whether it had by the first look at it, and ``resumed_at`` when a further try of the task took over.
 
     ``started_at`` (ISO 8601), ``columns`` and ``watermark`` are for whoever writes the files and their manifest.
     """
@@ -74,12 +58,6 @@ class Progress(TypedDict):
     page_token: PageToken | None
     downloads: list[float]
     credits: int
-    busy_since: float
-    completed: int
-    job_seconds: float | None
-    ended_at: float
-    early: bool
-    resumed_at: float
     started_at: str
     columns: list[list[Any]] | None
     watermark: str | None
@@ -180,7 +158,8 @@ def note_completed(progress: Progress, job: JobInFlight, result: Mapping[str, An
     :param result: Zoho's ``result`` of the job.
     :return: ids of jobs whose pages do not exist: they were submitted ahead of what Zoho has.
     """
-    _note_duration(progress, job, now)
+    alone = not any(other["page"] > job["page"] for other in progress["jobs"])
+    polling.note_end(progress, job, now, alone=alone)
     job["state"] = "completed"
     page, token = job["page"], result.get("next_page_token")
     if result.get("more_records"):
@@ -238,41 +217,6 @@ def drop_lost(progress: Progress, now: float, exists: Callable[[str], bool]) -> 
 def seconds_to_look(progress: Progress, now: float, first: float, longest: float) -> float:
     """Tell in how many seconds a look at the job of the lowest page is worth its credit.
 
-    While no job has ended yet: ``first`` after the submission, then half as long again each time. Zoho works on the
-    jobs of an organisation one after another (reference sheet §4.6); once one has ended, the next is looked at when it
-    should have ended, too. If it was later than thought that the last one was looked at, the next is at once.
-
-    :param first: seconds before the first look at the first job.
-    :param longest: the longest seconds between two looks.
-    :return: 0 or less for "now".
+    See :func:`~airflow_provider_zohocrm.client.polling.seconds_to_look`.
     """
-    job = progress["jobs"][0]
-    if job["state"] == "completed":
-        return 0.0
-    last, looks, job_seconds = job["looked_at"] or job["submitted_at"], job["looks"], progress["job_seconds"]
-    longest = max(first, longest)
-    if progress["early"] and looks == 0 and job["submitted_at"] < progress["ended_at"]:
-        return 0.0
-    if job_seconds is None:
-        return last + min(first * _GROWTH**looks, longest) - now
-    expected = max(job["submitted_at"], progress["busy_since"] + (progress["completed"] + 1) * job_seconds)
-    if last >= expected:
-        expected = last + max(_SHORTEST, job_seconds / 5) * _GROWTH ** max(0, looks - 1)
-    # An end that is far away is not waited for blindly: the last page of a module is a short job.
-    at = min(expected, last + longest)
-    return max(at, job["looked_at"] + min(_SHORTEST, first)) - now
-
-
-def _note_duration(progress: Progress, job: JobInFlight, now: float) -> None:
-    if job["state"] == "completed":
-        return
-    progress["completed"] += 1
-    duration = max(0.0, now - progress["busy_since"]) / progress["completed"]
-    progress["early"] = job["looks"] <= 1
-    if progress["early"]:
-        # It may have ended long before, as when a download kept us: that tells nothing but an upper bound.
-        alone = not any(other["page"] > job["page"] for other in progress["jobs"])
-        # Where no other job's state tells more, the next one is looked at somewhat sooner.
-        duration = min(duration * (0.7 if alone else 1.0), progress["job_seconds"] or duration)
-    progress["job_seconds"] = duration
-    progress["ended_at"] = now
+    return polling.seconds_to_look(progress, progress["jobs"][0], now, first, longest)

@@ -24,11 +24,11 @@ from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.versions import api_version as known_version
-from airflow_provider_zohocrm.exceptions import ZohoCRMError
+from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoValidationError
 from airflow_provider_zohocrm.hooks.token_store import token_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import requests
 
@@ -49,7 +49,8 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
 
     The operations are documented in :class:`~airflow_provider_zohocrm.client.records.RecordsApi`,
     :class:`~airflow_provider_zohocrm.client.writing.WritingApi`,
-    :class:`~airflow_provider_zohocrm.client.bulk_read.BulkReadApi` and
+    :class:`~airflow_provider_zohocrm.client.bulk_read.BulkReadApi`,
+    :class:`~airflow_provider_zohocrm.client.bulk_write.BulkWriteApi` and
     :class:`~airflow_provider_zohocrm.client.metadata.MetadataApi`. The connection is looked up on first use.
 
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
@@ -150,6 +151,43 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
 
         request = ExtractRequest.of(module, output_path, strategy=strategy, **options)
         return Extraction(self, request).run_and_wait(timeout)
+
+    def load(
+        self,
+        operation: str,
+        module: str,
+        records: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        input_path: str | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Write records or files to a module; what ``ZohoUpsertOperator`` and its sisters do, for functions.
+
+        Rejected records are counted, and written to ``rejects_path``; they are no exception.
+
+        :param operation: ``upsert``, ``insert``, ``update`` or ``delete``.
+        :param module: API name, e.g. ``Leads``.
+        :param records: dicts of columns and values. Either these or ``input_path``.
+        :param input_path: a file, a folder, a glob, or the manifest of an extraction.
+        :param options: ``mapping``, ``ignore_empty``, ``validate``, ``max_concurrency``, ``results_path``,
+            ``rejects_path``, ``max_credits`` and those of the operation, as
+            :class:`~airflow_provider_zohocrm.operators.loading.LoadOperator` and
+            :class:`~airflow_provider_zohocrm.operators.upsert.ZohoUpsertOperator` describe them.
+        :return: the operator's result.
+        :raises ZohoValidationError: before any request, for what cannot be right.
+        :raises ZohoCRMError: for what stops it; what was written until then is in the files.
+        """
+        from airflow_provider_zohocrm.loading.inputs import Inputs
+        from airflow_provider_zohocrm.loading.load import Load
+        from airflow_provider_zohocrm.loading.request import LoadRequest
+
+        if (records is None) == (input_path is None):
+            raise ZohoValidationError("give either records or input_path")
+        request = LoadRequest.of(operation, module, **options)
+        inputs = (
+            Inputs.of_path(input_path) if input_path is not None else Inputs.of_records([*(records or ())])
+        )
+        return Load(self, request, inputs).run()
 
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection by fetching a token and the organisation.
@@ -259,9 +297,21 @@ class ZohoCRMAsyncHook(BaseHook):
         :return: Zoho's job: ``id, operation, state, query, file_type`` and, when it has ended, ``result``.
         :raises ZohoNotFoundError: if Zoho does not know the job.
         """
+        return await self._entered().get_bulk_read_job(job_id)
+
+    async def get_bulk_write_job(self, job_id: str | int) -> Job:
+        """Read how a job stands.
+
+        :param job_id: the job's id.
+        :return: Zoho's job: ``id, status, operation, resource`` and, when it has ended, ``result``.
+        :raises ZohoNotFoundError: if Zoho does not know the job.
+        """
+        return await self._entered().get_bulk_write_job(job_id)
+
+    def _entered(self) -> AsyncZohoCRMClient:
         if self._client is None:
             raise RuntimeError("ZohoCRMAsyncHook is used outside of 'async with'")
-        return await self._client.get_bulk_read_job(job_id)
+        return self._client
 
 
 _Fetched = tuple["Connection", dict[str, Any]]

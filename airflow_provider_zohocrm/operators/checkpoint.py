@@ -42,6 +42,11 @@ class Checkpoint:
         self._fingerprint = fingerprint
         self._max_tries = getattr(context.get("ti"), "max_tries", None)
 
+    @property
+    def works(self) -> bool:
+        """Whether there is a place to keep anything."""
+        return self._store is not None
+
     def load(self) -> dict[str, Any] | None:
         """Return what an earlier try of this run of the task has kept, or None."""
         if self._store is None:

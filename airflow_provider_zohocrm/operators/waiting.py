@@ -1,4 +1,4 @@
-"""Waiting for bulk read jobs without a worker slot: one way for all operators."""
+"""Waiting for bulk jobs without a worker slot: one way for all operators."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
 
 if TYPE_CHECKING:
-    from airflow_provider_zohocrm.extraction.bulk import BulkExport
+    from airflow_provider_zohocrm.client.job_run import JobRun
+    from airflow_provider_zohocrm.exceptions import ZohoCRMError
+    from airflow_provider_zohocrm.triggers.jobs import JobTrigger
 
 
 def deferral(
-    export: BulkExport,
+    export: JobRun,
     *,
     timeout: float,
     zohocrm_conn_id: str,
     poll_interval: float,
     max_poll_interval: float,
     api_version: str | None,
+    trigger: type[JobTrigger] | None = None,
 ) -> dict[str, Any]:
     """Build the arguments of ``BaseOperator.defer`` that tell what is waited for, and how long.
 
     :param export: the export whose jobs are waited for.
     :param timeout: seconds that one job may take.
+    :param trigger: the trigger for its kind of job; None for that of bulk read.
     """
     # Slow, and of no use to those who only parse DAG files.
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
@@ -32,7 +36,7 @@ def deferral(
     end_time = export.deadline(timeout)
     jobs = export.waiting_for
     return {
-        "trigger": BulkReadJobTrigger(
+        "trigger": (trigger or BulkReadJobTrigger)(
             job_id=jobs if len(jobs) > 1 else jobs[0],
             zohocrm_conn_id=zohocrm_conn_id,
             poll_interval=poll_interval,
@@ -45,16 +49,18 @@ def deferral(
     }
 
 
-def check_event(event: Any, export: BulkExport, timeout: float) -> None:
+def check_event(
+    event: Any, export: JobRun, timeout: float, error: type[ZohoCRMError] = ZohoBulkReadError
+) -> None:
     """Check what the trigger sent.
 
     What has become of the jobs it names is for the export to see: it knows what to keep of them.
 
-    :raises ZohoBulkReadTimeoutError: if a job did not end in time.
-    :raises ZohoBulkReadError: if the trigger failed.
+    :param error: what to raise if the trigger failed.
+    :raises ZohoCRMError: if a job did not end in time, or the trigger failed.
     """
     told = event if isinstance(event, dict) else {}
     if told.get("status") == "timeout":
         raise export.timed_out(timeout)
     if told.get("status") != "success" and not (told.get("status") == "error" and told.get("jobs")):
-        raise ZohoBulkReadError(str(told.get("message") or f"The trigger sent an unknown event: {event!r}"))
+        raise error(str(told.get("message") or f"The trigger sent an unknown event: {event!r}"))

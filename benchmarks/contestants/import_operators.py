@@ -15,9 +15,12 @@ _OPERATORS = (
     "from airflow_provider_zohocrm import ZohoBulkReadOperator, ZohoGetRecordsOperator, ZohoUpsertOperator"
 )
 _MARK = "=== operators"
+# airflow.sdk loads these when they are first asked for, which every DAG file does. Python's next collection goes through
+# all that Airflow has imported, and is due with whatever is imported next.
 _BASE = """
-from airflow.sdk import BaseHook, BaseOperator
-from airflow.triggers.base import BaseTrigger
+import gc
+from airflow.sdk import DAG, BaseHook, BaseOperator
+gc.collect()
 """
 
 

@@ -213,6 +213,25 @@ def test_where_zoho_refuses_a_bulk_read_another_way_is_taken(simulated, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_where_zoho_refuses_a_query_another_way_is_taken(simulated, tmp_path, caplog):
+    simulator = simulated({"Leads": 3_000})
+    # The count is answered, the walk is not.
+    refusal = {"code": "INVALID_QUERY", "message": "no", "details": {}, "status": "error"}
+    simulator.add_fault("status", path="/coql", after=1, status=400, body=refusal)
+    with caplog.at_level(logging.INFO):
+        result = extract(tmp_path / "leads.parquet", fields=FIELDS)
+    assert result["strategy"] == "records"
+    assert by_id(read(result["path"])) == expected(simulator)
+    assert "coql not: Zoho refuses it (INVALID_QUERY)" in caplog.text
+
+
+def test_max_credits_holds_while_jobs_are_waited_for(simulated, tmp_path):
+    simulator = simulated({"Leads": 700}, bulk_page_size=100)
+    with pytest.raises(ZohoCreditLimitError, match="max_credits is 180"):
+        extract(tmp_path / "leads.jsonl", fields=FIELDS, strategy="bulk", max_credits=180)
+    assert simulator.counters["credits"] <= 180
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

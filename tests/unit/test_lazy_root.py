@@ -13,8 +13,13 @@ PUBLIC = {
     "ZohoCRMAsyncHook": "airflow_provider_zohocrm.hooks.zohocrm",
     "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
     "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
+    "ZohoInsertOperator": "airflow_provider_zohocrm.operators.insert",
+    "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
+    "ZohoDeleteOperator": "airflow_provider_zohocrm.operators.delete",
     "ZohoBulkReadOperator": "airflow_provider_zohocrm.operators.bulk_read",
+    "ZohoBulkWriteOperator": "airflow_provider_zohocrm.operators.bulk_write",
     "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
+    "BulkWriteJobTrigger": "airflow_provider_zohocrm.triggers.bulk_write",
     "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
 }
 

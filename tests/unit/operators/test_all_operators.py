@@ -9,7 +9,15 @@ from datetime import datetime, timezone
 import pytest
 from support.running import context, render
 
-from airflow_provider_zohocrm import ZohoBulkReadOperator, ZohoGetRecordsOperator, ZohoUpsertOperator
+from airflow_provider_zohocrm import (
+    ZohoBulkReadOperator,
+    ZohoBulkWriteOperator,
+    ZohoDeleteOperator,
+    ZohoGetRecordsOperator,
+    ZohoInsertOperator,
+    ZohoUpdateOperator,
+    ZohoUpsertOperator,
+)
 from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoValidationError
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
@@ -18,7 +26,14 @@ try:
 except ImportError:
     from airflow.models.dag import DAG
 
-OPERATORS = [ZohoGetRecordsOperator, ZohoUpsertOperator, ZohoBulkReadOperator]
+LOADING = [
+    ZohoInsertOperator,
+    ZohoUpdateOperator,
+    ZohoUpsertOperator,
+    ZohoDeleteOperator,
+    ZohoBulkWriteOperator,
+]
+OPERATORS = [ZohoGetRecordsOperator, ZohoBulkReadOperator, *LOADING]
 # Airflow's own switch, which other operators do not template either.
 NOT_TYPED = {"deferrable"}
 
@@ -27,8 +42,13 @@ every_operator = pytest.mark.parametrize("operator", OPERATORS, ids=lambda one: 
 
 def parameters(operator):
     """Name the parameters of an operator that are its own."""
-    found = inspect.signature(operator.__init__).parameters.values()
-    return [one for one in found if one.name != "self" and one.kind is not inspect.Parameter.VAR_KEYWORD]
+    found = {}
+    for cls in operator.__mro__:
+        if cls.__module__.startswith("airflow_provider_zohocrm"):
+            for one in inspect.signature(cls.__init__).parameters.values():
+                if one.name != "self" and one.kind is not inspect.Parameter.VAR_KEYWORD:
+                    found.setdefault(one.name, one)
+    return list(found.values())
 
 
 @every_operator
@@ -117,8 +137,11 @@ def test_the_connection_id_is_the_one_given(operator, zoho, tmp_path):
         task_id="t",
         module="Leads",
         zohocrm_conn_id="no_such_conn",
-        **({"records": [{"Last_Name": "x"}]} if operator is ZohoUpsertOperator else {}),
-        **({"output_path": str(tmp_path / "x.csv")} if operator is not ZohoUpsertOperator else {}),
+        **(
+            {"records": [{"Last_Name": "x"}]}
+            if operator in LOADING
+            else {"output_path": str(tmp_path / "x.csv")}
+        ),
     )
     with pytest.raises(Exception, match="no_such_conn"):
         made.execute(context())
@@ -161,6 +184,33 @@ BAD = [
     (ZohoUpsertOperator, {"records": [{"a": 1}], "rejects_path": "x.doc"}, "x.doc"),
     (ZohoUpsertOperator, {"records": [{"a": 1}], "module": "no module"}, "no module"),
     (ZohoUpsertOperator, {"input_path": "x.xlsx"}, "x.xlsx"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "max_concurrency": 0}, "max_concurrency"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "max_concurrency": "11"}, "max_concurrency"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "mapping": ["a"]}, "mapping"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "mapping": {"a": "b c"}}, "b c"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "ignore_empty": "perhaps"}, "ignore_empty"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "validate": "perhaps"}, "validate"),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "results_path": "x.doc"}, "x.doc"),
+    (
+        ZohoUpsertOperator,
+        {"records": [{"a": 1}], "results_path": "x.csv", "rejects_path": "x.csv"},
+        "two files",
+    ),
+    (ZohoUpsertOperator, {"records": [{"a": 1}], "max_credits": "-1"}, "max_credits"),
+    (ZohoInsertOperator, {"records": [{"a": 1}], "trigger": ["fireworks"]}, "fireworks"),
+    (ZohoUpdateOperator, {"records": [{"id": "1"}], "external_id": "a b"}, "a b"),
+    (ZohoDeleteOperator, {}, "records or input_path"),
+    (ZohoDeleteOperator, {"records": [{"id": "1"}], "wf_trigger": "perhaps"}, "wf_trigger"),
+    (ZohoBulkWriteOperator, {}, "records or input_path"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "operation": "delete"}, "delete"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "operation": "insert", "find_by": "id"}, "find_by"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "find_by": "a b"}, "a b"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "max_jobs_in_flight": "0"}, "max_jobs_in_flight"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "timeout": "soon"}, "timeout"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "callback": "nowhere"}, "callback"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "rejects_path": "x.doc"}, "x.doc"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "module": "no module"}, "no module"),
+    (ZohoBulkWriteOperator, {"records": [{"a": 1}], "on_reject": "explode"}, "on_reject"),
     (ZohoUpsertOperator, {"input_path": "<csv>", "trigger": ["fireworks"]}, "fireworks"),
     (ZohoUpsertOperator, {"input_path": "<csv>", "duplicate_check_fields": "a b"}, "a b"),
     (ZohoBulkReadOperator, {"output_path": None}, "output_path"),

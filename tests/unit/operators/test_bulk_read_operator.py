@@ -10,6 +10,7 @@ import pytest
 from support.running import TaskDeferred, context, render, run_to_end
 from support.zoho import SECRETS, fields, job, job_added, refusal, zipped
 
+from airflow_provider_zohocrm.client import job_run
 from airflow_provider_zohocrm.exceptions import (
     ZohoBulkReadError,
     ZohoBulkReadTimeoutError,
@@ -62,6 +63,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(bulk, "time", clock)
+    monkeypatch.setattr(job_run, "time", clock)
     return clock
 
 

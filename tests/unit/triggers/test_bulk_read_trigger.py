@@ -22,7 +22,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoTransportError,
 )
 from airflow_provider_zohocrm.hooks import zohocrm
-from airflow_provider_zohocrm.triggers import bulk_read
+from airflow_provider_zohocrm.triggers import jobs
 from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
 
 STATUSES = {"success", "error", "timeout"}
@@ -43,8 +43,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(bulk_read, "time", SimpleNamespace(time=lambda: clock.now))
-    monkeypatch.setattr(bulk_read, "asyncio", SimpleNamespace(sleep=clock.sleep, to_thread=asyncio.to_thread))
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(jobs, "asyncio", SimpleNamespace(sleep=clock.sleep, to_thread=asyncio.to_thread))
     return clock
 
 
@@ -385,7 +385,7 @@ def test_many_triggers_spread_their_first_looks_upward(answers, monkeypatch):
                 all_sleep.set()
             await all_sleep.wait()
 
-        monkeypatch.setattr(bulk_read, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
+        monkeypatch.setattr(jobs, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
 
         async def one():
             return [event async for event in trigger().run()]

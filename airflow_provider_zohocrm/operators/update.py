@@ -1,0 +1,58 @@
+"""Update records from XCom or from files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm.operators.loading import LoadOperator, features
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ZohoUpdateOperator(LoadOperator):
+    """Update records by their ``id``, or by an external field.
+
+    .. seealso:: :class:`~airflow_provider_zohocrm.operators.loading.LoadOperator` for what is returned and for the other
+        parameters, :meth:`~airflow_provider_zohocrm.client.writing.WritingApi.update_records` for more of these.
+
+    :param module: API name, e.g. ``Leads``.
+    :param trigger: what to run, e.g. ``["workflow"]``. None runs all, an empty list none.
+    :param apply_feature_execution: e.g. ``["layout_rules"]``.
+    :param skip_feature_execution: e.g. ``["cadences"]``.
+    :param external_id: API name of an external field that stands in for the record id.
+    """
+
+    writes = "update"
+    template_fields: Sequence[str] = (
+        *LoadOperator.template_fields,
+        "trigger",
+        "apply_feature_execution",
+        "skip_feature_execution",
+        "external_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        module: str,
+        trigger: Sequence[str] | str | None = None,
+        apply_feature_execution: Sequence[str] | str | None = None,
+        skip_feature_execution: Sequence[str] | str | None = None,
+        external_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module=module, **kwargs)
+        self.trigger = trigger
+        self.apply_feature_execution = apply_feature_execution
+        self.skip_feature_execution = skip_feature_execution
+        self.external_id = external_id
+
+    def _features(self) -> dict[str, Any]:
+        return features(
+            self,
+            "trigger",
+            "apply_feature_execution",
+            "skip_feature_execution",
+            "external_id",
+        )

@@ -1,0 +1,201 @@
+"""Waiting for a job of Zoho without holding a worker slot: what the triggers share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
+from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
+from airflow_provider_zohocrm.exceptions import (
+    ZohoAPIError,
+    ZohoCRMError,
+    ZohoNotFoundError,
+    ZohoRateLimitError,
+    ZohoServerError,
+    ZohoTokenThrottledError,
+    ZohoTransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from airflow_provider_zohocrm.client.bulk_read import Job
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
+
+# The trigger itself goes on after a failure, so a single look need not be patient.
+_RETRIES_PER_LOOK = 2
+# No token is minted for 10 minutes after Zoho has throttled that (reference sheet §1.5).
+_THROTTLE_PAUSE = 600.0
+_PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
+
+
+# Triggers that start together, as after a restart of the triggerer, do not look together: each has the others in
+# mind with so many seconds.
+_SPREAD = 0.005
+
+
+class JobTrigger(BaseTrigger):
+    """Fire once when a job has ended or takes too long; of several jobs, the first that does.
+
+    The event is ``{"status": "success" | "error" | "timeout", "job_id", "state", "message", "jobs"}`` and what
+    :meth:`_result` adds, where ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that
+    may pass are outlasted until ``end_time``.
+    """
+
+    what = "Job"
+    """The kind of job, as log and messages name it."""
+
+    _waiting = 0
+
+    def __init__(
+        self,
+        job_id: str | Sequence[str],
+        zohocrm_conn_id: str,
+        poll_interval: float = FIRST_POLL,
+        max_poll_interval: float = LONGEST_POLL,
+        end_time: float | None = None,
+        api_version: str | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.job_id = job_id
+        self.zohocrm_conn_id = zohocrm_conn_id
+        self.poll_interval = poll_interval
+        self.max_poll_interval = max_poll_interval
+        self.end_time = end_time
+        self.api_version = api_version
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Describe the trigger in plain JSON."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "job_id": self.job_id,
+                "zohocrm_conn_id": self.zohocrm_conn_id,
+                "poll_interval": self.poll_interval,
+                "max_poll_interval": self.max_poll_interval,
+                "end_time": self.end_time,
+                "api_version": self.api_version,
+            },
+        )
+
+    async def _look(self, hook: ZohoCRMAsyncHook, job_id: str) -> Job:
+        """Ask how a job stands."""
+        raise NotImplementedError
+
+    def _state(self, job: Job) -> tuple[str, str]:
+        """Tell how a job stands: Zoho's word, and ``running``, ``completed`` or ``failed``."""
+        raise NotImplementedError
+
+    def _failure(self, job: Job) -> str:
+        """Say why a job failed, in Zoho's words."""
+        raise NotImplementedError
+
+    def _result(self, job: Job) -> dict[str, Any]:
+        """Tell what a completed job says of its result."""
+        raise NotImplementedError
+
+    @property
+    def job_ids(self) -> list[str]:
+        """The ids of all jobs, in order."""
+        return [self.job_id] if isinstance(self.job_id, str) else list(self.job_id)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look at the jobs until one has ended, and tell how."""
+        JobTrigger._waiting += 1
+        try:
+            hooks = await _imported_hooks()
+            async with hooks.ZohoCRMAsyncHook(
+                self.zohocrm_conn_id, api_version=self.api_version, retries=_RETRIES_PER_LOOK
+            ) as hook:
+                event = await self._wait(hook)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
+            event = self._event(self.job_ids[0], "error", message=f"{type(error).__name__}: {error}")
+        finally:
+            JobTrigger._waiting -= 1
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+
+    async def on_kill(self) -> None:
+        """Tell that the job goes on; Zoho offers no way to cancel it. Called by Airflow 3.3 and newer."""
+        jobs = ", ".join(self.job_ids)
+        self.log.info("%s %s goes on at Zoho, which has no way to cancel it", self.what, jobs)
+
+    async def _wait(self, hook: ZohoCRMAsyncHook) -> dict[str, Any]:
+        head, state, pause, first = self.job_ids[0], None, 0.0, True
+        for delay in poll_delays(self.poll_interval, self.max_poll_interval):
+            # The first wait is kept even past the deadline: a trigger that fires at once can fail its task.
+            least = self._first(delay) if first else 0.0
+            left = self.end_time - time.time() if self.end_time is not None else float("inf")
+            await asyncio.sleep(max(least, min(max(delay, pause), left)))
+            first = False
+            try:
+                job = await self._look(hook, head)
+            except ZohoNotFoundError as error:
+                message = f"{type(error).__name__}: {error}"
+                return self._event(head, "error", message=message, jobs={head: "NOT FOUND"})
+            except _PASSING as error:
+                pause = _pause_after(error)
+                self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)
+            else:
+                pause = 0.0
+                said, kind = self._state(job)
+                if said != state:
+                    state = said
+                    self.log.info("%s %s: %s", self.what, head, state)
+                if kind != "running":
+                    return self._ended(head, job, await self._others(hook))
+            if self.end_time is not None and time.time() >= self.end_time:
+                break
+        return self._event(head, "timeout", state=state, message=f"{self.what} {head} did not end in time")
+
+    def _first(self, delay: float) -> float:
+        """Spread the first looks of triggers that wait together over a time in which all can be served."""
+        others = JobTrigger._waiting - 1
+        return delay + random.uniform(0, others * _SPREAD) if others else delay  # noqa: S311  # no secret
+
+    async def _others(self, hook: ZohoCRMAsyncHook) -> dict[str, str]:
+        """Tell which of the further jobs have ended, too, up to the first that has not."""
+        states = {}
+        for job_id in self.job_ids[1:]:
+            try:
+                said, kind = self._state(await self._look(hook, job_id))
+            except ZohoCRMError as error:
+                # There is work for the worker; it will see.
+                self.log.info("%s %s is left to the worker: %s", self.what, job_id, error)
+                break
+            if kind == "running":
+                break
+            states[job_id] = said
+        return states
+
+    def _ended(self, job_id: str, job: Job, others: dict[str, str]) -> dict[str, Any]:
+        said, kind = self._state(job)
+        jobs = {job_id: said, **others}
+        if kind == "failed":
+            message = f"{self.what} {job_id} failed: {self._failure(job)}"
+            return self._event(job_id, "error", state=said, message=message, jobs=jobs)
+        message = f"{self.what} {job_id} has completed"
+        return self._event(job_id, "success", state=said, **self._result(job), message=message, jobs=jobs)
+
+    def _event(self, job_id: str, status: str, *, message: str, **more: Any) -> dict[str, Any]:
+        return {"status": status, "job_id": job_id, "message": message, **more}
+
+
+_hooks: list[Any] = []
+
+
+async def _imported_hooks() -> Any:
+    """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
+    if not _hooks:
+        _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
+    return _hooks[0]
+
+
+def _pause_after(error: ZohoCRMError) -> float:
+    """Tell how many seconds at least to stay away after a failure."""
+    if isinstance(error, ZohoTokenThrottledError):
+        return _THROTTLE_PAUSE
+    return error.retry_after or 0.0 if isinstance(error, ZohoAPIError) else 0.0
