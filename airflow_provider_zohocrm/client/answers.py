@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
@@ -114,7 +116,8 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
             "Check the API URL of the connection, and proxies on the way."
         )
     try:
-        answer = jsontext.loads(body)
+        # Results of writes hold no numbers that a float would round.
+        answer = orjson.loads(body) if call.per_record else jsontext.loads(body)
     except ValueError:
         answer = None
     if status < 400:

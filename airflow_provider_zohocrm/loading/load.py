@@ -19,7 +19,7 @@ from airflow_provider_zohocrm.exceptions import (
 from airflow_provider_zohocrm.loading.delivery import Batch, Delivery
 from airflow_provider_zohocrm.loading.inputs import Position
 from airflow_provider_zohocrm.loading.keys import duplicate_check, keys_of
-from airflow_provider_zohocrm.loading.outcome import UNKNOWN, Outcome
+from airflow_provider_zohocrm.loading.outcome import Outcome
 from airflow_provider_zohocrm.loading.pace import Pace
 from airflow_provider_zohocrm.loading.ranges import inside, ranges
 from airflow_provider_zohocrm.loading.scheduler import Item, Scheduler
@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 PASSING = ("RECORD_LOCKED", "DEPENDENT_SERVICE_ERROR")
 # Seconds before a record is sent again, one after the other; then its last result stands.
 DELAYS = (1.0, 4.0, 15.0, 60.0)
-# Seconds between two checkpoints, and records after which there is one where each of them is kept until then.
+# Seconds between two checkpoints, and records that are kept in between, one by one, before there is one.
 CHECKPOINT = 30.0
-KEPT_RECORDS = 5_000
+KEPT_RECORDS, KEPT_REFUSALS = 5_000, 1_000
 _IN_CALL = re.compile(r"^\$\.data\[\d+\]")
 # Seconds between two lines of progress.
 PROGRESS = 10.0
@@ -56,8 +56,9 @@ class State(TypedDict):
     """How far a load has come; plain JSON.
 
     ``position`` is where reading goes on, at the row ``index``; of the rows from there up to ``read``, all but those
-    in the ranges ``open`` have their result in a file. ``stored`` are rows that were written since then, with their
-    ids, and ``sent`` the ranges of those that may have been, the first of them at ``sent_at``.
+    in the ranges ``open`` have their result in a file. Since then, ``stored`` rows were inserted or deleted (row and
+    id), and ``refused`` ones not written (row and reason). ``sent`` are ranges of rows to be inserted or deleted that
+    may have been, the first of them at ``sent_at``.
     """
 
     input: str
@@ -66,6 +67,7 @@ class State(TypedDict):
     read: int
     open: list[list[int]]
     stored: list[list[Any]]
+    refused: list[list[Any]]
     sent: list[list[int]]
     sent_at: float | None
     outcome: dict[str, Any]
@@ -100,12 +102,14 @@ class Load:
         request.calls(api)  # checks the options, and sends nothing
         state = self._usable(state)
         self._kept: State = state or {
-            "input": inputs.fingerprint,
+            # Only a retry asks for it, and it costs.
+            "input": "" if save is None else inputs.fingerprint,
             "index": 0,
             "position": list(Position(0, 0)),
             "read": 0,
             "open": [],
             "stored": [],
+            "refused": [],
             "sent": [],
             "sent_at": None,
             "outcome": {},
@@ -118,14 +122,15 @@ class Load:
         self._scheduler = Scheduler(RECORDS_PER_WRITE)
         self._pieces: deque[Batch] = deque()
         self._sending: dict[int, tuple[Batch, float]] = {}
-        self._stored: list[list[Any]] = []
+        self._stored: dict[int, str] = {index: id_ for index, id_ in self._kept["stored"]}
+        self._refused = {index: Rejection(*why) for index, *why in self._kept["refused"]}
+        self._journaled_refused = len(self._refused)
         self._read = self._kept["index"]
         self._here = Position(*self._kept["position"])
         self._answered = 0
         self._failure: Exception | None = None
         sent_at = self._kept["sent_at"]
         self._unread_sent = None if sent_at is None else (self._kept["sent"], sent_at)
-        self._urgent = False
 
     def run(self) -> dict[str, Any]:
         """Write all rows.
@@ -200,8 +205,6 @@ class Load:
         self._started = self._told = self._saved = now
         self._before = self.outcome.total
         self._rows = self._items(self._kept.copy())
-        for index, id_ in self._kept["stored"]:
-            self._accept(index, id_, request.operation, None)
 
     def _prepare_by(self, fields: list[dict[str, Any]] | None) -> None:
         request = self._request
@@ -252,7 +255,8 @@ class Load:
         now = time.time()
         for batch in begun:
             self._sending[batch.items[0].index] = batch, now
-        if self._journaled and self._save is not None:
+        # A record that was refused because there was none to update must not be sent again when there is one.
+        if self._journaled or len(self._refused) > self._journaled_refused:
             self._journal()
         for batch in begun:
             self._senders.start(batch)
@@ -269,24 +273,27 @@ class Load:
         """Read on until a batch is full, or enough was read ahead."""
         scheduler = self._scheduler
         most = RECORDS_PER_WRITE * (_LOOK_AHEAD + self._request.max_concurrency)
-        while scheduler.ready < RECORDS_PER_WRITE and len(scheduler) < most:
-            try:
-                item = next(self._rows, None)
-            except Exception as error:  # noqa: BLE001  # raised by run, once what is under way has come back
-                self._failure = error
-                return
-            if item is None:
-                return
-            scheduler.add(item)
+        if scheduler.ready >= RECORDS_PER_WRITE or len(scheduler) >= most:
+            return
+        try:
+            for item in self._rows:
+                scheduler.add(item)
+                if scheduler.ready >= RECORDS_PER_WRITE or len(scheduler) >= most:
+                    return
+        except Exception as error:  # noqa: BLE001  # raised by run, once what is under way has come back
+            self._failure = error
 
     def _items(self, kept: State) -> Iterator[Item]:
         """Read the rows that have no result yet; what Zoho would refuse gets it here."""
-        done = {index for index, _ in kept["stored"]}
+        stored, refused = dict(self._stored), dict(self._refused)
         here = Position(*kept["position"])
         for index, here_after, values, texts in self._inputs.rows(here, index=kept["index"]):
             start, here = here, here_after
             self._read, self._here = index + 1, here
-            if (index < kept["read"] and not inside(kept["open"], index)) or index in done:
+            if index < kept["read"] and not inside(kept["open"], index):
+                continue
+            if index in stored:
+                self.outcome.accepted(index, stored[index], self._request.operation)
                 continue
             if texts and self._fields is None and self._request.operation != "delete":
                 # What a text means is for its field to say.
@@ -295,6 +302,9 @@ class Load:
             record = self._preparation.prepare(values, texts=texts)
             if isinstance(record, Rejection):
                 self.outcome.rejected(index, values, record)
+                continue
+            if index in refused:
+                self.outcome.rejected(index, record, refused[index])
                 continue
             item = Item(index, start, record, keys_of(record, self._keys))
             if inside(kept["sent"], index):
@@ -335,30 +345,24 @@ class Load:
         details = result.get("details")
         if result.get("status") == "success":
             self._scheduler.settle(item)
-            id_ = details.get("id") if isinstance(details, dict) else None
-            action = self._action(result)
-            self._accept(item.index, str(id_ or ""), action, result.get("duplicate_field"))
+            id_ = str(details.get("id") or "") if isinstance(details, dict) else ""
+            if self._journaled and self._save is not None:
+                self._stored[item.index] = id_
+            operation = self._request.operation
+            action = str(result.get("action") or "update") if operation == "upsert" else operation
+            self.outcome.accepted(item.index, id_, action, result.get("duplicate_field"))
         elif result.get("code") not in PASSING or not self._put_off(item):
             self._reject(item, result)
 
-    def _action(self, result: Result) -> str:
-        operation = self._request.operation
-        return str(result.get("action") or "update") if operation == "upsert" else operation
-
-    def _accept(self, index: int, id_: str, action: str, duplicate_field: str | None) -> None:
-        if self._journaled:
-            self._stored.append([index, id_])
-        self.outcome.accepted(index, id_, action, duplicate_field)
-
     def _reject(self, item: Item, result: Mapping[str, Any]) -> None:
         self._scheduler.settle(item)
-        # Until it is published, a retry would insert it once more.
-        self._urgent = self._urgent or result.get("code") == UNKNOWN
         details = result.get("details")
         path = details.get("json_path") if isinstance(details, dict) else None
         # Zoho counts records within the call.
         place = _IN_CALL.sub("$", str(path or ""))
         rejection = Rejection(str(result.get("code")), str(result.get("message")), details or {}, place)
+        if self._save is not None:
+            self._refused[item.index] = rejection
         self.outcome.rejected(item.index, item.record, rejection)
 
     def _put_off(self, item: Item) -> bool:
@@ -404,14 +408,17 @@ class Load:
             self._tell_progress()
         if self._save is None:
             return
-        full = self._urgent or (self._journaled and self.outcome.unpublished >= KEPT_RECORDS)
+        full = len(self._refused) >= KEPT_REFUSALS or len(self._stored) >= KEPT_RECORDS
         if full or (now - self._saved >= CHECKPOINT and self.outcome.unpublished):
             self.outcome.publish()
             self._checkpoint()
 
     def _checkpoint(self) -> None:
         """Keep how far it has come; everything that has a result is published."""
-        self._saved, self._stored, self._urgent = time.monotonic(), [], False
+        self._saved = time.monotonic()
+        # Those that an earlier try has kept and that are not read again yet.
+        self._stored = {index: id_ for index, id_ in self._stored.items() if index >= self._read}
+        self._refused = {index: why for index, why in self._refused.items() if index >= self._read}
         if self._save is None:
             return
         first = self._scheduler.first
@@ -431,7 +438,9 @@ class Load:
         if self._save is None:
             return
         calls, credits_ = self._used()
-        self._kept["stored"] = self._stored
+        self._kept["stored"] = [[index, id_] for index, id_ in self._stored.items()]
+        self._kept["refused"] = [[index, *why] for index, why in self._refused.items()]
+        self._journaled_refused = len(self._refused)
         self._kept["calls"], self._kept["credits"] = calls, credits_
         if self._journaled:
             self._journal_sent()

@@ -1,0 +1,549 @@
+"""Loads over the wire, with faults and kills: nothing is lost, nothing is there twice, and the order per key holds."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from support.simulated import asked, statuses
+
+from airflow_provider_zohocrm.client.client import ZohoCRMClient
+from airflow_provider_zohocrm.client.credentials import ZohoCredentials
+from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
+from airflow_provider_zohocrm.client.transport import Transport
+from airflow_provider_zohocrm.exceptions import (
+    ZohoCreditLimitError,
+    ZohoScopeError,
+    ZohoServerError,
+    ZohoStorageError,
+    ZohoTransportError,
+    ZohoValidationError,
+)
+from airflow_provider_zohocrm.loading import load as load_module
+from airflow_provider_zohocrm.loading.inputs import Inputs
+from airflow_provider_zohocrm.loading.load import Load
+from airflow_provider_zohocrm.loading.request import LoadRequest
+from airflow_provider_zohocrm.storage import read_records
+
+FIELDS = ("Last_Name", "Company", "Email", "External_Key", "Phone", "City", "Description")
+
+
+class KilledError(BaseException):
+    """What happens to a process that gets SIGKILL: nothing is tidied up."""
+
+
+class Killable(Transport):
+    """Dies at a call that writes, before it is sent or when it was answered; then nothing is sent any more."""
+
+    dies_at: int | None = None
+    after_answer = False
+    writes = 0
+    dead = False
+
+    def _exchange(self, call):
+        if self.dead:
+            raise KilledError
+        if call.method != "GET" and not call.path.endswith("coql"):
+            self.writes += 1
+            if self.writes == self.dies_at:
+                if self.after_answer:
+                    super()._exchange(call)
+                self.dead = True
+                raise KilledError
+        return super()._exchange(call)
+
+
+def client_of(simulator):
+    given = simulator.connection
+    credentials = ZohoCredentials.from_fields(given["login"], given["password"], given["extra"], name="test")
+    return ZohoCRMClient(Killable(credentials, store=MemoryTokenStore()))
+
+
+@pytest.fixture
+def quick(monkeypatch, no_waiting):
+    """Small batches, records sent again at once."""
+    monkeypatch.setattr(load_module, "RECORDS_PER_WRITE", 7)
+    monkeypatch.setattr(load_module, "DELAYS", (0.01, 0.01, 0.01, 0.01))
+    return monkeypatch
+
+
+def wait_for_senders():
+    for thread in threading.enumerate():
+        if thread.name == "zohocrm-sender":
+            thread.join(10)
+
+
+def table(simulator, module="Leads"):
+    """What the module holds, without what Zoho adds."""
+    rows = [tuple(one.get(name) for name in FIELDS) for one in simulator.table(module)]
+    return sorted(rows, key=repr)
+
+
+def run_with_kills(simulator, request, records, kills):
+    """Run a load, and again from its last state as long as it is killed."""
+    states = [None]
+    tries = 0
+    while True:
+        tries += 1
+        api = client_of(simulator)
+        if kills:
+            api.transport.dies_at, api.transport.after_answer = kills.pop()
+        load = Load(
+            api,
+            request,
+            Inputs.of_records(records),
+            states[-1],
+            lambda state: states.append(json.loads(json.dumps(state))),
+        )
+        try:
+            summary = load.run()
+        except KilledError:
+            wait_for_senders()
+            continue
+        return SimpleNamespace(
+            summary=summary,
+            tries=tries,
+            results={row["index"]: row for path in summary["results_paths"] for row in read_records(path)},
+            rejects={row["index"]: row for path in summary["rejects_paths"] for row in read_records(path)},
+            rows=sum(
+                1 for path in summary["results_paths"] + summary["rejects_paths"] for _ in read_records(path)
+            ),
+        )
+
+
+def check_that_nothing_is_lost(done, records, folder):
+    """Each record is in exactly one of results and rejects, and the counts say the same."""
+    assert sorted([*done.results, *done.rejects]) == list(range(len(records)))
+    assert done.rows == len(records)
+    summary = done.summary
+    assert summary["total"] == len(records)
+    assert summary["rejected"] == len(done.rejects)
+    assert summary["inserted"] + summary["updated"] + summary["deleted"] == len(done.results)
+    listed = {*summary["results_paths"], *summary["rejects_paths"]}
+    assert {str(path) for path in folder.iterdir() if not path.name.startswith(".")} == listed
+
+
+FAULTS = [
+    {"action": "too_many"},
+    {"action": "too_many", "form": "retry_after_header"},
+    {"action": "reset_before"},
+    {"action": "reset_after"},
+    {"action": "html", "status": 502},
+    {"action": "status", "status": 500},
+    {"action": "truncate"},
+]
+
+
+def plan_faults(simulator, chance, path):
+    for _ in range(chance.randint(0, 6)):
+        simulator.add_fault(path=path, after=chance.randint(0, 15), **chance.choice(FAULTS))
+
+
+def some_kills(chance):
+    return [(chance.randint(1, 18), chance.random() < 0.5) for _ in range(chance.randint(0, 3))]
+
+
+def upserts(chance, ids):
+    """Build records that share few keys; who has one Email has one External_Key, but not each names both."""
+    records = []
+    for number in range(chance.randint(60, 160)):
+        person = chance.randint(0, 40)
+        email, key = f"p{person}@example.com", f"KEY-{person}"
+        record = {"Description": f"row {number}"}
+        kind = chance.random()
+        if kind < 0.15:
+            record["id"] = chance.choice(ids)
+        else:
+            record["Last_Name"] = f"name {chance.randint(0, 3)}"
+            if kind < 0.75:
+                record["Email"] = email.upper() if chance.random() < 0.2 else email
+            if kind > 0.6:
+                record["External_Key"] = key.lower() if chance.random() < 0.2 else key
+        record |= {name: f"{name} {number}" for name in ("City", "Company") if chance.random() < 0.5}
+        if chance.random() < 0.05:
+            record["City"] = "x" * 300
+        records.append(record)
+    return records
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_after_faults_and_kills_upserts_leave_what_one_by_one_leaves(simulated, quick, tmp_path, seed):
+    chance = random.Random(seed)
+    quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 0.01, 30.0]))
+    simulator, plain = simulated({"Leads": 10}), simulated({"Leads": 10}, conn_id="plain")
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    records = upserts(chance, ids)
+    for each in (simulator, plain):
+        each.state.locked.add(ids[0])
+    slow = client_of(plain)
+    for record in records:
+        slow.upsert_records("Leads", [record], duplicate_check_fields="Email")
+    plan_faults(simulator, chance, "/Leads/upsert")
+    request = LoadRequest.of(
+        "upsert",
+        "Leads",
+        duplicate_check_fields="Email",
+        validate=chance.random() < 0.8,
+        max_concurrency=chance.randint(1, 6),
+        results_path=str(tmp_path / "results.jsonl"),
+        rejects_path=str(tmp_path / "rejects.jsonl"),
+    )
+    if not request.validate:
+        # Without the fields nobody knows that External_Key is unique.
+        quick.setattr(Load, "_checked_fields", lambda *_: ["id", "Email", "External_Key"])
+    done = run_with_kills(simulator, request, records, some_kills(chance))
+    check_that_nothing_is_lost(done, records, tmp_path)
+    assert table(simulator) == table(plain)
+    assert all(done.rejects[index]["record"] for index in done.rejects)
+
+
+def inserts(chance):
+    records = []
+    for number in range(chance.randint(40, 120)):
+        record = {"Last_Name": f"new {number}", "Company": "Zylker", "Description": f"row {number}"}
+        if chance.random() < 0.8:
+            record["External_Key"] = f"NEW-{chance.randint(0, 70)}"
+        if chance.random() < 0.05:
+            record["City"] = "x" * 300
+        records.append(record)
+    return records
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_after_faults_and_kills_nothing_is_inserted_twice(simulated, quick, tmp_path, seed):
+    chance = random.Random(1000 + seed)
+    quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 30.0]))
+    quick.setattr(load_module, "KEPT_RECORDS", chance.choice([10, 5000]))
+    simulator, plain = simulated({"Leads": 3}), simulated({"Leads": 3}, conn_id="plain")
+    records = inserts(chance)
+    slow = client_of(plain)
+    for record in records:
+        slow.insert_records("Leads", [record])
+    plan_faults(simulator, chance, "/Leads$")
+    request = LoadRequest.of(
+        "insert",
+        "Leads",
+        max_concurrency=chance.randint(1, 6),
+        results_path=str(tmp_path / "results.jsonl"),
+        rejects_path=str(tmp_path / "rejects.jsonl"),
+    )
+    done = run_with_kills(simulator, request, records, some_kills(chance))
+    check_that_nothing_is_lost(done, records, tmp_path)
+    unknown = {index for index, row in done.rejects.items() if row["code"] == "UNKNOWN_OUTCOME"}
+    assert done.summary["unknown"] == len(unknown)
+    assert not [index for index in unknown if "External_Key" in records[index]]
+    # All that can be looked up is there as after one by one; what cannot is there once at most.
+    doubtful = {records[index]["Description"] for index in unknown}
+    stored = Counter(row["Description"] for row in simulator.table("Leads"))
+    expected = Counter(row["Description"] for row in plain.table("Leads"))
+    assert all(stored[text] <= 1 for text in doubtful)
+    assert {text: count for text, count in stored.items() if text not in doubtful} == {
+        text: count for text, count in expected.items() if text not in doubtful
+    }
+    by_description = {row["Description"]: row["id"] for row in simulator.table("Leads")}
+    assert all(
+        by_description[records[index]["Description"]] == row["id"] for index, row in done.results.items()
+    )
+
+
+@pytest.mark.parametrize("operation", ["update", "delete"])
+@pytest.mark.parametrize("seed", range(6))
+def test_after_faults_and_kills_updates_and_deletes_leave_what_one_by_one_leaves(
+    simulated, quick, tmp_path, operation, seed
+):
+    chance = random.Random(2000 + seed)
+    quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 30.0]))
+    simulator, plain = simulated({"Leads": 60}), simulated({"Leads": 60}, conn_id="plain")
+    ids = [*sorted(row["id"] for row in simulator.table("Leads")), "3652397001999999999"]
+    for each in (simulator, plain):
+        each.state.locked.add(ids[0])
+    records = [
+        {"id": chance.choice(ids), "City": f"city {number}", chance.choice(["Phone", "Company"]): str(number)}
+        for number in range(120)
+    ]
+    slow = client_of(plain)
+    for record in records:
+        if operation == "update":
+            slow.update_records("Leads", [record])
+        else:
+            slow.delete_records("Leads", [record["id"]])
+    plan_faults(simulator, chance, "/Leads")
+    request = LoadRequest.of(
+        operation,
+        "Leads",
+        results_path=str(tmp_path / "results.csv"),
+        rejects_path=str(tmp_path / "rejects.jsonl"),
+    )
+    done = run_with_kills(simulator, request, records, some_kills(chance))
+    done.results = {int(index): row for index, row in done.results.items()}
+    check_that_nothing_is_lost(done, records, tmp_path)
+    assert table(simulator) == table(plain)
+    unknown_id = [n for n, record in enumerate(records) if record["id"] == ids[-1]]
+    if operation == "update":
+        assert set(unknown_id) <= set(done.rejects)
+
+
+# --- what stops a load, and what does not ------------------------------------------------------------------------
+
+
+def people(count, start=0, **more):
+    return [
+        {"Last_Name": f"n{n}", "Company": "Zylker", "Email": f"n{n}@example.com", **more}
+        for n in range(start, start + count)
+    ]
+
+
+def load(simulator, operation, records, *, state=None, save=None, **options):
+    request = LoadRequest.of(operation, "Leads", **options)
+    return Load(client_of(simulator), request, Inputs.of_records(records), state, save)
+
+
+def emails(simulator):
+    return Counter(row["Email"] for row in simulator.table("Leads"))
+
+
+def bodies(simulator, pattern="upsert"):
+    return [json.loads(one["body"]) for one in simulator.requests if one["path"].endswith(pattern)]
+
+
+def test_batches_are_under_way_side_by_side_and_no_more_than_allowed(simulated):
+    simulator = simulated({"Leads": 1}, latency=0.2)
+    load(simulator, "upsert", people(600), max_concurrency=3).run()
+    assert simulator.counters["peak_concurrency"] == 3
+
+
+def test_two_batches_with_a_common_key_are_never_under_way_together(simulated):
+    simulator = simulated({"Leads": 1}, latency=0.05)
+    records = [{**one, "City": str(n)} for n in range(4) for one in people(150)]
+    load(simulator, "upsert", records, max_concurrency=5).run()
+    assert {row["City"] for row in simulator.table("Leads") if row["Email"] in emails_of(records)} == {"3"}
+    assert all(len({one["Email"] for one in body["data"]}) == len(body["data"]) for body in bodies(simulator))
+
+
+def emails_of(records):
+    return {record["Email"] for record in records}
+
+
+def test_too_many_calls_are_refused_and_the_load_slows_down_instead_of_failing(simulated):
+    simulator = simulated({"Leads": 1}, latency=0.02, concurrency_limit=2)
+    done = load(simulator, "upsert", people(1000), max_concurrency=8)
+    done._api.transport.policy = RetryPolicy(base=0.05, cap=0.2)
+    assert done.run()["inserted"] == 1000
+    assert 429 in statuses(simulator, "upsert")
+    assert done._pace.limit < 8
+
+
+def test_only_the_records_that_are_locked_are_sent_again(simulated, quick):
+    simulator = simulated({"Leads": 10})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.state.locked.add(ids[2])
+    records = [{"id": each, "City": "x"} for each in ids[:5]]
+    done = load(simulator, "update", records)
+    assert done.run()["updated"] == 4
+    sent = [[one["id"] for one in body["data"]] for body in bodies(simulator, "/Leads")]
+    assert sent == [ids[:5], *[[ids[2]]] * len(load_module.DELAYS)]
+    assert done.outcome.shown[0]["code"] == "RECORD_LOCKED"
+
+
+def test_a_record_that_is_unlocked_in_time_is_written(simulated, quick):
+    simulator = simulated({"Leads": 10})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.state.locked.add(ids[0])
+    api = client_of(simulator)
+    plain_write = api.write
+
+    def write(call, count):
+        results = plain_write(call, count)
+        simulator.state.locked.clear()
+        return results
+
+    api.write = write
+    request = LoadRequest.of("update", "Leads", validate=False)
+    assert Load(api, request, Inputs.of_records([{"id": ids[0], "City": "now"}])).run()["updated"] == 1
+    assert [row["City"] for row in simulator.table("Leads") if row["id"] == ids[0]] == ["now"]
+
+
+def test_a_record_that_zoho_fails_at_is_found_and_the_others_are_written(simulated, quick):
+    """Zoho answers 500 to each call that holds one record; the outage is not taken for one of all records."""
+    simulator = simulated({"Leads": 1})
+    api = client_of(simulator)
+    exchange = api.transport._exchange
+
+    def failing(call):
+        if call.json and any(record["Email"] == "n9@example.com" for record in call.json["data"]):
+            raise ZohoServerError("failed", status=500, code="INTERNAL_ERROR")
+        return exchange(call)
+
+    api.transport._exchange = failing
+    done = Load(api, LoadRequest.of("upsert", "Leads"), Inputs.of_records(people(30)))
+    summary = done.run()
+    assert (summary["inserted"], summary["rejected"]) == (29, 1)
+    assert (done.outcome.shown[0]["index"], done.outcome.shown[0]["code"]) == (9, "INTERNAL_ERROR")
+
+
+def test_an_outage_stops_the_load_and_rejects_nothing(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("html", status=503, path="/upsert", count=None)
+    done = load(simulator, "upsert", people(10))
+    with pytest.raises(ZohoServerError, match=r"rows? \d"):
+        done.run()
+    assert done.summary["total"] == 0
+
+
+def test_a_refused_call_stops_the_load_tells_its_rows_and_keeps_what_was_written(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    body = {"code": "OAUTH_SCOPE_MISMATCH", "details": {}, "message": "invalid oauth scope", "status": "error"}
+    simulator.add_fault("status", status=401, body=body, path="/upsert", after=2, count=None)
+    path = str(tmp_path / "results.jsonl")
+    done = load(simulator, "upsert", people(70), max_concurrency=1, results_path=path)
+    with pytest.raises(ZohoScopeError, match="rows 14 to 20"):
+        done.run()
+    assert [row["index"] for row in read_records(path)] == list(range(14))
+    assert len(asked(simulator, "upsert")) == 3
+
+
+def test_a_row_that_cannot_be_read_stops_the_load_after_the_rows_before_it(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(one) + "\n" for one in people(20)) + "{broken\n")
+    request = LoadRequest.of("upsert", "Leads")
+    with pytest.raises(ZohoStorageError, match="21"):
+        Load(client_of(simulator), request, Inputs.of_path(str(source))).run()
+    written = emails(simulator)
+    assert all(written[f"n{n}@example.com"] == 1 for n in range(14))
+
+
+def test_max_credits_ends_the_load_before_the_call_that_would_pass_it(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    before = simulator.counters["credits"]
+    done = load(simulator, "upsert", people(70), max_credits=6, max_concurrency=1)
+    with pytest.raises(ZohoCreditLimitError):
+        done.run()
+    assert done.summary["credits"] == simulator.counters["credits"] - before == 6
+    assert done.summary["inserted"] == 35
+
+
+def test_the_counts_and_credits_of_two_tries_add_up(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    states = []
+    with pytest.raises(ZohoCreditLimitError):
+        load(simulator, "upsert", people(70), max_credits=6, max_concurrency=1, save=states.append).run()
+    kept = json.loads(json.dumps(states[-1]))
+    summary = load(simulator, "upsert", people(70), state=kept, save=states.append).run()
+    assert (summary["total"], summary["inserted"], summary["updated"]) == (70, 70, 0)
+    assert summary["credits"] == simulator.counters["credits"]
+
+
+def test_changed_input_is_upserted_from_the_beginning_but_not_inserted_again(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    for operation in ("upsert", "insert"):
+        states = []
+        with pytest.raises(ZohoCreditLimitError):
+            load(simulator, operation, people(70), max_credits=3, max_concurrency=1, save=states.append).run()
+        if operation == "upsert":
+            assert load(simulator, operation, people(71), state=states[-1], save=states.append).run()["total"] == 71
+        else:
+            with pytest.raises(ZohoValidationError, match="has inserted 14 records"):
+                load(simulator, operation, people(71), state=states[-1], save=states.append)
+
+
+def test_an_insert_that_was_stored_without_an_answer_is_found(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_after", method="POST", path="/Leads$")
+    records = [{**one, "External_Key": f"K'{n}"} for n, one in enumerate(people(5))]
+    done = load(simulator, "insert", records)
+    assert (done.run()["inserted"], done.summary["unknown"]) == (5, 0)
+    assert [emails(simulator)[one["Email"]] for one in records] == [1] * 5
+    assert len(asked(simulator, "POST /crm/v8/Leads$")) == 1
+
+
+def test_an_insert_that_was_not_stored_is_sent_again_where_a_unique_field_makes_it_safe(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_before", method="POST", path="/Leads$")
+    records = [{**one, "External_Key": f"K{n}"} for n, one in enumerate(people(5))]
+    assert load(simulator, "insert", records).run()["inserted"] == 5
+    assert [emails(simulator)[one["Email"]] for one in records] == [1] * 5
+
+
+def test_a_record_that_was_there_before_is_not_taken_for_the_insert_without_an_answer(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    client_of(simulator).insert_records("Leads", [{**people(1)[0], "External_Key": "K", "Last_Name": "older"}])
+    simulator.add_fault("reset_before", method="POST", path="/Leads$")
+    done = load(simulator, "insert", [{**people(1)[0], "External_Key": "K"}])
+    assert done.run()["rejected"] == 1
+    assert done.outcome.shown[0]["code"] == "DUPLICATE_DATA"
+
+
+def test_an_insert_that_cannot_be_looked_up_is_unknown_and_not_repeated(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_after", method="POST", path="/Leads$")
+    done = load(simulator, "insert", people(3))
+    summary = done.run()
+    assert (summary["rejected"], summary["unknown"]) == (3, 3)
+    assert "was lost" in done.outcome.shown[0]["message"]
+    assert [emails(simulator)[one["Email"]] for one in people(3)] == [1] * 3
+
+
+def test_inserts_are_unknown_where_zoho_refuses_the_look_up(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("reset_after", method="POST", path="/Leads$")
+    body = {"code": "OAUTH_SCOPE_MISMATCH", "details": {}, "message": "invalid oauth scope", "status": "error"}
+    simulator.add_fault("status", status=401, body=body, path="coql", count=None)
+    done = load(simulator, "insert", [{**people(1)[0], "External_Key": "K"}])
+    assert done.run()["unknown"] == 1
+    assert "OAUTH_SCOPE_MISMATCH" in done.outcome.shown[0]["message"]
+
+
+def test_a_record_deleted_without_an_answer_counts_as_deleted(simulated, quick):
+    simulator = simulated({"Leads": 5})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.add_fault("reset_after", method="DELETE")
+    summary = load(simulator, "delete", [{"id": each} for each in ids]).run()
+    assert (summary["deleted"], summary["rejected"]) == (5, 0)
+    assert statuses(simulator, "DELETE")[-1] == 400
+
+
+def test_bad_records_are_told_in_zohos_words_before_they_cost_anything(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    good, bad = people(1), [{**people(1)[0], "Email": "no address"}, {"Company": "no name"}]
+    for validate in (True, False):
+        done = load(simulator, "upsert", [*bad, *good], validate=validate)
+        done.run()
+        assert [(one["index"], one["code"], one["json_path"]) for one in done.outcome.shown] == [
+            (0, "INVALID_DATA", "$.Email"),
+            (1, "MANDATORY_NOT_FOUND", "$.Last_Name"),
+        ]
+    assert [len(body["data"]) for body in bodies(simulator)] == [1, 3]
+
+
+def test_a_key_that_comes_hundreds_of_times_is_held_in_a_small_window(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    seen = []
+
+    def rows():
+        for number in range(600):
+            seen.append(number)
+            yield {**people(1)[0], "City": str(number)} if number < 550 else people(1, number)[0]
+
+    done = load(simulator, "upsert", [])
+    records = rows()
+    done._inputs.rows = lambda *_, **__: (
+        (number, (0, number + 1), record, False) for number, record in enumerate(records)
+    )
+    write = done._api.write
+    ahead = []
+
+    def watched(call, count):
+        ahead.append(len(seen) - done.outcome.total)
+        return write(call, count)
+
+    done._api.write = watched
+    assert done.run()["total"] == 600
+    assert max(ahead) <= 7 * (load_module._LOOK_AHEAD + 5) + 1
+    cities = [row["City"] for row in simulator.table("Leads") if row["Email"] == "n0@example.com"]
+    assert cities == ["549"]
