@@ -42,6 +42,7 @@ _PATTERNS = {
     "email": re.compile(r"[^@\s,;\"]+@[^@\s,;\"]+\.[^@\s,;\"]+"),
     "phone": re.compile(r"[+]?[0-9a-zA-Z()\-./ ;*#,]*"),
 }
+_TEXTS = {str}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{2}:[0-9]{2}")
 _ISO = re.compile(
@@ -135,18 +136,20 @@ def sendable(value: Any) -> Any:
 
 def valid_id(value: Any) -> str | None:
     """Return the text of a record id, or None where the value cannot be one."""
-    if type(value) is float and value.is_integer() and abs(value) < _EXACT_FLOAT:
-        value = int(value)
-    if type(value) is int:
-        value = str(value)
     if type(value) is not str:
-        return None
-    text = value.strip()
+        if type(value) is float and value.is_integer() and abs(value) < _EXACT_FLOAT:
+            value = int(value)
+        if type(value) is not int:
+            return None
+        value = str(value)
+    text: str = value.strip()
     return text if text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID else None
 
 
 def id_converter(value: Any) -> Any:
     """Convert the id of a record; what cannot be an id is left as it is."""
+    if type(value) is str and (found := valid_id(value)):
+        return found
     value = plain(value)
     if value is EMPTY or (type(value) is str and not value.strip()):
         return EMPTY
@@ -466,7 +469,7 @@ def _items(field: Mapping[str, Any], value: Any) -> Any:
 
 def _multiselect(field: Mapping[str, Any]) -> Convert:
     def convert(value: Any) -> Any:
-        if type(value) is list and all(type(one) is str for one in value):
+        if type(value) is list and set(map(type, value)) <= _TEXTS:
             return value
         items = _items(field, value)
         if items is not EMPTY and not all(isinstance(one, str) for one in items):
@@ -496,7 +499,8 @@ def _lookup(field: Mapping[str, Any]) -> Convert:
         return RefusedError(value, {"api_name": name}, message=message, place=".id")
 
     def convert(value: Any) -> Any:
-        value = parsed(value)
+        if type(value) is not dict:
+            value = parsed(value)
         if value is EMPTY:
             return EMPTY
         if type(value) is not dict:
@@ -507,11 +511,11 @@ def _lookup(field: Mapping[str, Any]) -> Convert:
             if found is None:
                 raise _wrong_type(field, value, "jsonobject")
             return {"id": found}
-        given = plain(value.get("id"))
-        if given is EMPTY or given == "":
+        given = value.get("id")
+        found = valid_id(given)
+        if found is None and untyped(given) is EMPTY:
             # Typed files hold an object of nulls; one with a name only is for Zoho to find.
             return {key: one for key, one in value.items() if one is not None} or EMPTY
-        found = valid_id(given)
         if found is None:
             raise invalid(value)
         if found is given and None not in value.values():
