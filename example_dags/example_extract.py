@@ -15,7 +15,9 @@ OUTPUT = os.environ.get("ZOHOCRM_EXAMPLES_OUTPUT", f"{tempfile.gettempdir()}/zoh
 
 
 @dag(
-    schedule=None,  # "@daily" in real use: each run then gets what was modified on its day, each record once
+    # In real use CronDataIntervalTimetable("@daily", timezone="UTC"): each run then gets what was modified on its day, and
+    # each record once. The intervals of a plain "@daily" have no length in Airflow 3.
+    schedule=None,
     params={"modified_since": "2000-01-01", "modified_before": "2100-01-01"},
     tags=["zohocrm", "example"],
 )

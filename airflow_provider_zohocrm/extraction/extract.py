@@ -248,7 +248,8 @@ class Extraction:
         request = self._request
         if request.strategy == "records":
             return "records"
-        if self.state["count"] is None and request.strategy != "bulk":
+        # Of a bulk read asked for, the number only tells how many jobs can be submitted ahead.
+        if self.state["count"] is None and (request.strategy != "bulk" or request.max_jobs_in_flight > 1):
             self.state["count"] = self._count()
         count = self.state["count"]
         found = candidates(self._demands(), self._api.version, count, self._api.usage.mean_seconds)

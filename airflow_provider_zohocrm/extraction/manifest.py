@@ -11,18 +11,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def write_run(path: str | None, output_path: str, files: Sequence[Mapping[str, Any]], **more: Any) -> str:
+def write_run(
+    path: str | None,
+    output_path: str,
+    files: Sequence[Mapping[str, Any]],
+    subforms: Mapping[str, Mapping[str, Any]] | None = None,
+    **more: Any,
+) -> str:
     """Write the manifest of a run, as the last of its files.
 
     :param path: where it is written; None for ``_manifest.json`` in the folder of the output.
     :param output_path: path of the first file.
     :param files: ``path, records, bytes, sha256`` of each, and ``job_id`` where a bulk read job made it.
+    :param subforms: the same of the file of each subform, by its name.
     :param more: what else is told: module, query, columns, watermark and the like.
     :return: the path of the manifest.
     """
     path = path or manifest_path(output_path)
     content = {
         "files": [_listed(file) for file in files],
+        "subforms": {name: _listed(file) for name, file in (subforms or {}).items()},
         "rows": sum(file["records"] for file in files),
         "bytes": sum(file["bytes"] for file in files),
         "job_ids": list(dict.fromkeys(file["job_id"] for file in files if "job_id" in file)),

@@ -169,6 +169,8 @@ class BulkLoad(JobRun):
                     self._lose(file, f"bulk write job {file['job_id']} is older than seven days")
         if self.progress["finished"]:
             log.info("%d files are written already", self.progress["finished"])
+        for path in type(self._outcome).lost(self.progress["outcome"]):
+            log.warning("%s of an earlier try is gone; its records are not paid for again", path)
 
     def work(self, *, eager: bool = False) -> bool:
         """Do all that can be done now: cut, upload, submit, look, download, join.

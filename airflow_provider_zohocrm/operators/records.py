@@ -215,6 +215,7 @@ class ZohoGetRecordsOperator(BaseOperator):
         if path is not None:
             file_format(path)
         hook = self._hook()
+        hook.usage.max_credits = whole_number(self.max_credits, "max_credits")
         if given(self.record_id) is None:
             return self._small(self._listed(hook))
         records, fields = self._one(hook), field_names(given(self.fields))
