@@ -41,7 +41,8 @@ class Contestant:
     :param output: name of the file it writes; None writes nothing, and its values are checked in a run of its own
         that does write and is not measured.
     :param options: passed to it.
-    :param records: other than the case's number of records.
+    :param input: name of the file it loads; the simulator's table is compared with it.
+    :param records: other than the case's number of records; of those that load, other than its number of rows.
     :param runs: at most this many, for those that take minutes.
     :param check_records: how many records that other run reads; None means all.
     :param exact: values are compared as the JSON of a list answer has them, and not as what a CSV can tell of them.
@@ -50,6 +51,7 @@ class Contestant:
     name: str
     module: str
     output: str | None = None
+    input: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     records: int | None = None
     runs: int | None = None
@@ -86,6 +88,7 @@ class Case:
     :param name: for ``--cases``.
     :param text: what is done and what exactly is in the time.
     :param records: Leads in the simulator; None runs without a simulator, and checks no rows.
+    :param loads: rows that are loaded, half of them for Leads that are there, if so many are.
     :param fields: API names; None is every field that a list can hold.
     :param simulator: options of the simulator.
     :param runs: at most this many, for cases that take minutes.
@@ -96,6 +99,7 @@ class Case:
     contestants: tuple[Contestant, ...]
     targets: tuple[Target, ...]
     records: int | None = None
+    loads: int = 0
     fields: list[str] | None = None
     simulator: dict[str, Any] = field(default_factory=dict)
     runs: int | None = None
@@ -107,7 +111,11 @@ _FORMATS = ("jsonl", "jsonl.gz", "csv", "parquet")
 def _reading(records: int) -> tuple[Contestant, ...]:
     return tuple(
         Contestant(
-            f"{one}, {records:,}", "contestants.get_records", f"leads.{one}", {"strategy": "auto"}, records
+            f"{one}, {records:,}",
+            "contestants.get_records",
+            f"leads.{one}",
+            options={"strategy": "auto"},
+            records=records,
         )
         for one in _FORMATS
     )
@@ -138,9 +146,12 @@ CASES = (
         "100,000 records, 20 fields, every call takes 100 ms and a bulk read job 5 s: strategy auto against page by page, "
         "both ZohoGetRecordsOperator writing JSON lines.",
         (
-            Contestant("ours, auto", "contestants.get_records", "leads.jsonl", {"strategy": "auto"}),
+            Contestant("ours, auto", "contestants.get_records", "leads.jsonl", options={"strategy": "auto"}),
             Contestant(
-                "ours, page by page", "contestants.get_records", "leads.jsonl", {"strategy": "records"}
+                "ours, page by page",
+                "contestants.get_records",
+                "leads.jsonl",
+                options={"strategy": "records"},
             ),
         ),
         (
@@ -190,7 +201,7 @@ CASES = (
                 "ours",
                 "contestants.bulk_read",
                 "leads.csv",
-                {"max_jobs_in_flight": 10},
+                options={"max_jobs_in_flight": 10},
             ),
         ),
         (Target("wall time, ours / the jobs' own 50 s", "wall", "ours", limit=1.15, scale=50),),
@@ -220,6 +231,77 @@ CASES = (
         # A job takes as long as the simulator needs to write its file.
         simulator={"job_seconds": 0.1},
         runs=1,
+    ),
+    Case(
+        "upsert",
+        "10,000 upserts of 12 fields in calls of 100, into 5,500 Leads, 5,000 of which are among the rows. Ours is "
+        "ZohoUpsertOperator with its defaults, from a JSONL file: look-up of connection and token, reading, checks by the "
+        "field metadata and five calls at a time included. The bare loop has its bodies of the same rows ready before the "
+        "time begins, sends one after the other, and parses the answers by json.loads; for information also with reading "
+        "the file and building the bodies in the time. The SDK reads the file and makes its objects.",
+        (
+            Contestant("ours", "contestants.upsert", input="leads.jsonl"),
+            Contestant("bare requests", "contestants.bare_upserts", input="leads.jsonl"),
+            Contestant(
+                "bare requests, from the file",
+                "contestants.bare_upserts",
+                input="leads.jsonl",
+                options={"from_file": True},
+            ),
+            Contestant("official SDK", "contestants.official_sdk_upserts", input="leads.jsonl", runs=2),
+        ),
+        (
+            Target("CPU, ours / bare requests", "cpu", "ours", "bare requests", limit=1.3),
+            Target("CPU, ours / official SDK", "cpu", "ours", "official SDK", limit=1 / 8),
+            Target("CPU, ours / bare requests, from the file", "cpu", "ours", "bare requests, from the file"),
+        ),
+        records=5_500,
+        loads=10_000,
+    ),
+    Case(
+        "upsert-latency",
+        "The same where every call takes 100 ms: ZohoUpsertOperator with its default max_concurrency against "
+        "max_concurrency=1.",
+        (
+            Contestant("ours", "contestants.upsert", input="leads.jsonl"),
+            Contestant(
+                "ours, one by one", "contestants.upsert", input="leads.jsonl", options={"max_concurrency": 1}
+            ),
+        ),
+        (Target("wall time, ours / one by one", "wall", "ours", "ours, one by one", limit=1 / 4),),
+        records=5_500,
+        loads=10_000,
+        simulator={"latency": 0.1},
+    ),
+    Case(
+        "load-memory",
+        "ZohoUpsertOperator with its defaults from Parquet with typed columns, 10,000 and 1,000,000 rows of 12 fields, all "
+        "new; the difference of the peak resident memory of fresh processes.",
+        (
+            Contestant("10,000", "contestants.upsert", input="leads.parquet", records=10_000),
+            Contestant("1,000,000", "contestants.upsert", input="leads.parquet"),
+        ),
+        (Target("growth, MB", "peak_mb", "1,000,000", "10,000", "difference", 40),),
+        records=0,
+        loads=1_000_000,
+        runs=1,
+    ),
+    Case(
+        "bulk-write",
+        "100,000 rows of 12 fields from JSON lines, by ZohoBulkWriteOperator(deferrable=False) with its other defaults: an "
+        "upsert in 4 jobs, one after the other, of 5 s or as long as the simulator needs to write 25,000 records. The "
+        "simulator's own job and transfer time is taken by a loop that sends the same rows in zips cut before the time "
+        "begins: upload, job, a look every tenth of a second until it has ended, download, one job after the other; it "
+        "reads no result.",
+        (
+            Contestant("ours", "contestants.bulk_write", input="leads.jsonl"),
+            Contestant("jobs and transfers", "contestants.bare_bulk_write", input="leads.jsonl"),
+        ),
+        (Target("wall time, ours / jobs and transfers", "wall", "ours", "jobs and transfers", limit=1.2),),
+        records=0,
+        loads=100_000,
+        simulator={"job_seconds": 5},
+        runs=2,
     ),
     Case(
         "waiting-triggers",

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from benchmarks.truth import Truth, WrongRowsError
+from benchmarks.rows import Rows
+from benchmarks.truth import Truth, WrongRowsError, check_loaded, known_emails
 from tools.simulated_zoho import SimulatedZoho
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Stage:
         self._records = case.records
         self._kinds: dict[str, str] = {}
         self._truths: dict[tuple[int | None, bool], Truth] = {}
+        self._loads: dict[str, Rows] = {}
         if zoho is not None:
             self._kinds = self._field_kinds()
 
@@ -157,7 +159,11 @@ class Stage:
         if self._zoho is not None:
             counted = self._control("GET", "counters")
             taken |= {"requests": counted["calls"], "credits": counted["credits"]}
-            if name:
+            if contestant.input:
+                assert self._records is not None
+                sent = self._loads[given["input"]]
+                taken["rows"] = check_loaded(self._zoho.url, sent, self._kinds, self._records)
+            elif name:
                 taken["rows"] = self._truth(contestant.exact).compare(self._output, limit)
             elif taken["rows"] != self._records:
                 raise WrongRowsError(f"{contestant.name} read {taken['rows']} rows of {self._records}")
@@ -165,7 +171,7 @@ class Stage:
 
     def check_silent(self, contestant: Contestant) -> None:
         """Let a contestant that writes nothing run once more, and write what it reads."""
-        if self._zoho is not None and contestant.output is None:
+        if self._zoho is not None and contestant.output is None and contestant.input is None:
             self.run(contestant, checking=True)
 
     def profile(self, outcome: Outcome) -> str | None:
@@ -179,16 +185,32 @@ class Stage:
 
     def _prepared(self, contestant: Contestant) -> dict[str, Any]:
         """Bring the simulator back to its start, with as many records as this contestant reads."""
-        records = contestant.records or self._case.records
+        records = self._case.records if contestant.input else contestant.records or self._case.records
         if records != self._records:
             self._control("POST", "seed", {"Leads": records})
             self._records = records
         self._control("POST", "reset")
-        self._truth(contestant.exact)
+        loaded = self._input(contestant)
+        if loaded is None:
+            self._truth(contestant.exact)
         token = self._token()
         self._control("DELETE", "counters")
         assert self._zoho is not None
-        return {"url": self._zoho.url, "token": token, "fields": list(self._kinds), "kinds": self._kinds}
+        given = {"url": self._zoho.url, "token": token, "fields": list(self._kinds), "kinds": self._kinds}
+        return given | {"input": loaded}
+
+    def _input(self, contestant: Contestant) -> str | None:
+        """Write the file that a contestant loads, the same for all that load as many rows."""
+        if contestant.input is None:
+            return None
+        count = contestant.records or self._case.loads
+        path = self._folder / f"{count}-{contestant.input}"
+        if str(path) not in self._loads:
+            assert self._zoho is not None
+            rows = Rows(count, known_emails(self._zoho.url))
+            rows.write(path)
+            self._loads[str(path)] = rows
+        return str(path)
 
     def _process(self, module: str, given: dict[str, Any]) -> Run:
         environment = {

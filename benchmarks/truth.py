@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from benchmarks.rows import Rows
+
 _DECIMALS = {"double", "currency"}
 _COMPOUND = {"multiselectpicklist", "lookup", "ownerlookup"}
 _PRECISE = Context(prec=60)
@@ -64,6 +66,40 @@ class Truth:
         if self._exact:
             return hash(orjson.dumps([row[name] for name, _ in self._kinds], option=orjson.OPT_SORT_KEYS))
         return hash(tuple([_cell(row[name], kind) for name, kind in self._kinds]))
+
+
+def check_loaded(url: str, rows: Rows, kinds: Mapping[str, str], before: int) -> int:
+    """Compare what was sent with the Leads that the simulator holds, and return the number of rows sent.
+
+    :param rows: what was sent.
+    :param kinds: data type by API name.
+    :param before: how many Leads there were.
+    :raises WrongRowsError: where a row is missing, there twice, or held with another value, and where there are
+        more or fewer other Leads than before.
+    """
+    seen, others = bytearray(rows.count), 0
+    for record in map(orjson.loads, _lines(f"{url}/__simulator__/table/Leads")):
+        number = rows.number_of(record["Email"])
+        if number is None:
+            others += 1
+            continue
+        if seen[number]:
+            raise WrongRowsError(f"row {number} is held twice")
+        seen[number] = 1
+        for name, value in rows.row(number).items():
+            if _cell(record[name], kinds[name]) != _cell(value, kinds[name]):
+                raise WrongRowsError(f"{name} of row {number} is {record[name]!r}, and {value!r} was sent")
+    if not all(seen):
+        raise WrongRowsError(f"{rows.count - sum(seen)} of {rows.count} rows are not held")
+    if others != before - len(rows.known):
+        raise WrongRowsError(f"{others} other Leads are held, and not {before - len(rows.known)}")
+    return rows.count
+
+
+def known_emails(url: str) -> list[str]:
+    """Return the addresses of the Leads that the simulator holds."""
+    found = map(orjson.loads, _lines(f"{url}/__simulator__/table/Leads"))
+    return [record["Email"] for record in found if record["Email"]]
 
 
 def _lines(address: str) -> Iterator[bytes]:
