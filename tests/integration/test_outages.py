@@ -38,7 +38,8 @@ def get_records(simulator: Simulator, conn_id: str, folder: Any) -> Any:
         task_id="t", module="Leads", fields=NAMES, output_path=path, zohocrm_conn_id=conn_id
     )
     result = made.execute(context())
-    return {**result, "path": ""}, by_id(read_records(path))
+    said = {name: result[name] for name in ("records", "bytes", "module", "fields", "max_modified_time")}
+    return said, by_id(read_records(path))
 
 
 def upsert(simulator: Simulator, conn_id: str, folder: Any) -> Any:
@@ -55,7 +56,9 @@ def upsert(simulator: Simulator, conn_id: str, folder: Any) -> Any:
         zohocrm_conn_id=conn_id,
     )
     result = made.execute(context())
-    return result, sorted(
+    # Tries cost credits, too.
+    counts = {name: result[name] for name in ("total", "inserted", "updated", "rejected", "unknown")}
+    return counts, sorted(
         (row["Email"] or "", row["Last_Name"]) for row in truth(simulator, "Contacts").values()
     )
 
