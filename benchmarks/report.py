@@ -33,6 +33,7 @@ turn. A figure is the median (lowest-highest) of the runs. Wall and CPU time (us
 imports; Parquet's pyarrow counts as one. Growth is the peak of the resident memory above what it was before the work.
 Requests and credits are the simulator's own count for the whole process. After each run, every value of every row is
 compared with the simulator's table; contestants that write nothing do so in a further run, which is not measured.
+After a load, the table must hold every value of every row that was sent.
 A profile is of the main thread only."""
 
 

@@ -25,11 +25,16 @@ def orders() -> dict[str, Any]:
     return found
 
 
-def preload(output: str) -> None:
-    """Import what the package leaves to the moment of use: the peers have their imports behind them too."""
-    if output.endswith(".parquet"):
-        for name in ("pyarrow", "pyarrow.csv", "pyarrow.parquet"):
-            import_module(name)
+def preload(path: str, *names: str) -> None:
+    """Import what the package leaves to the moment of use: the peers have their imports behind them too.
+
+    :param path: of the file that is written or read.
+    :param names: further modules.
+    """
+    if path.endswith(".parquet"):
+        names += ("pyarrow", "pyarrow.csv", "pyarrow.parquet")
+    for name in names:
+        import_module(name)
 
 
 @contextmanager
