@@ -214,7 +214,8 @@ class Stage:
 
     def _process(self, module: str, given: dict[str, Any]) -> Run:
         environment = {
-            **os.environ,
+            # Compiled once, as what is installed is.
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "AIRFLOW_HOME": str(self._folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "NO_PROXY": "127.0.0.1",
