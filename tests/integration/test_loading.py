@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 import threading
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 from support.simulated import asked, statuses
 
 from airflow_provider_zohocrm.client.client import ZohoCRMClient
@@ -174,9 +177,16 @@ def upserts(chance, ids):
     return records
 
 
-@pytest.mark.parametrize("seed", range(16))
-def test_after_faults_and_kills_upserts_leave_what_one_by_one_leaves(simulated, quick, tmp_path, seed):
-    chance = random.Random(seed)
+@settings(
+    max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+@given(chance=st.randoms(use_true_random=False))
+def test_after_faults_and_kills_upserts_leave_what_one_by_one_leaves(simulated, quick, tmp_path, chance):
+    with pytest.MonkeyPatch.context() as patch:
+        check_upserts(simulated, patch, Path(tempfile.mkdtemp(dir=tmp_path)), chance)
+
+
+def check_upserts(simulated, quick, tmp_path, chance):
     quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 0.01, 30.0]))
     simulator, plain = simulated({"Leads": 10}), simulated({"Leads": 10}, conn_id="plain")
     ids = sorted(row["id"] for row in simulator.table("Leads"))
