@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.storage import Column, RecordWriter, file_exists, file_format, numbered_path
@@ -43,7 +44,8 @@ class Outcome:
     """Takes the result of each record, and writes results and rejects as streams.
 
     A context manager: when the block raises, what is not published vanishes. The files are ``path`` itself and, after
-    each :meth:`publish` in between, ``path`` with a number. In a file, rows stand in the order of the answers.
+    each :meth:`publish` in between, ``path`` with a number. In a file, rows stand in the order of the input, but for those
+    whose answer came more than some hundred others late.
 
     :param results_path: file of the records that were written, ``index, id, action, duplicate_field``; None for none.
     :param rejects_path: file of the others, ``index, code, message, details, json_path, record``; None for none.
@@ -136,6 +138,7 @@ class Outcome:
         self._results.publish(last=last)
         self._rejects.publish(last=last)
         self.unpublished = 0
+        self.shown.sort(key=_index)
         self.state = self._described()
 
     @property
@@ -174,6 +177,9 @@ class Outcome:
         }
 
 
+_index = itemgetter("index")
+
+
 class _Parts:
     """Numbered files of rows, each published on demand."""
 
@@ -194,8 +200,9 @@ class _Parts:
 
     def add(self, row: dict[str, Any]) -> None:
         self._rows.append(row)
-        if len(self._rows) >= _ROWS:
-            self._flush()
+        if len(self._rows) >= 2 * _ROWS:
+            # Answers come in another order than records: the later half waits for what belongs before it.
+            self._flush(_ROWS)
 
     def open(self) -> None:
         """Open a file, if it is the first, or if an earlier try has left one under its name that nobody lists."""
@@ -232,7 +239,8 @@ class _Parts:
             self._writer = RecordWriter(path, self._columns)
         return self._writer
 
-    def _flush(self) -> None:
+    def _flush(self, count: int | None = None) -> None:
         if self._rows:
-            self._open().write(self._rows)
-            self._rows.clear()
+            self._rows.sort(key=_index)
+            self._open().write(self._rows[:count])
+            self._rows = [] if count is None else self._rows[count:]

@@ -135,3 +135,15 @@ def test_only_the_first_rejects_are_shown():
     assert len(outcome.shown) == 100
     assert "record" not in outcome.shown[0]
     assert outcome.summary["rejected"] == 150
+
+
+def test_rows_stand_in_the_order_of_the_input_though_answers_come_in_another(paths):
+    indexes = [*range(100, 200), *range(100), *range(1_300, 1_400), *range(200, 1_300)]
+    with Outcome(*paths) as outcome:
+        for index in indexes:
+            outcome.accepted(index, str(index), "insert")
+        for index in (9, 3, 7):
+            outcome.rejected(2_000 + index, {}, WHY)
+    assert [row["index"] for row in read_records(paths[0])] == sorted(indexes)
+    assert [row["index"] for row in read_records(paths[1])] == [2_003, 2_007, 2_009]
+    assert [reject["index"] for reject in outcome.shown] == [2_003, 2_007, 2_009]
