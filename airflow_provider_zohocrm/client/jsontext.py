@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.exceptions import ZohoResponseError, ZohoValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +69,7 @@ def _times_decoder() -> Any:
 def modified_times(lines: Iterable[Any]) -> list[str | None]:
     """Read ``Modified_Time`` out of the JSON of records.
 
-    :raises ValueError: if one is no object, or its ``Modified_Time`` no text.
+    :raises ZohoResponseError: if one is no object, or its ``Modified_Time`` no text.
     """
     import msgspec
 
@@ -77,7 +77,7 @@ def modified_times(lines: Iterable[Any]) -> list[str | None]:
     try:
         return [decode(line).Modified_Time for line in lines]
     except msgspec.DecodeError as error:
-        raise ValueError(f"a record is not as expected: {error}") from error
+        raise ZohoResponseError(f"A record of Zoho's is not as documented: {error}") from error
 
 
 def _no_json(text: str) -> None:

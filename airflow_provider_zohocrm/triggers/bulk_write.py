@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class BulkWriteJobTrigger(JobTrigger):
     """Fire once when a bulk write job has completed, has failed, or takes too long; of several jobs, the first that does.
 
-    The event is ``{"status": "success" | "error" | "timeout", "job_id", "state", "written", "message", "jobs"}``, where ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that may pass
-    are outlasted until ``end_time``.
+    The event is ``{"status": "success" | "error" | "timeout", "job_id", "state", "written", "message", "jobs"}``, where
+    ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that may pass are outlasted until
+    ``end_time``.
 
     :param job_id: the job's id, or those of several jobs in the order in which they were submitted: Zoho works on them
         one after another, so the second is not asked for while the first is running.

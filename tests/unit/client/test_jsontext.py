@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_zohocrm.client.jsontext import dumps, loads, loads_page, modified_times, zoho_datetime
-from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.exceptions import ZohoResponseError, ZohoValidationError
 
 IST = timezone(timedelta(hours=5, minutes=30))
 
@@ -169,5 +169,5 @@ def test_times_are_read_out_of_the_text():
         b"{}",
     ]
     assert modified_times(lines) == ["2026-01-01T00:00:00Z", None, None]
-    with pytest.raises(ValueError):
+    with pytest.raises(ZohoResponseError, match="not as documented"):
         modified_times([b"[1]"])
