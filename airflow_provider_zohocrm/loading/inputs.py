@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -230,32 +231,32 @@ def _place(path: str) -> _Place:
     return _Object(path) if local is None else _Local(local)
 
 
-class _Place:
+class _Place(ABC):
     """What is at a path."""
 
-    def is_file(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_file(self) -> bool: ...
 
-    def is_folder(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_folder(self) -> bool: ...
 
+    @abstractmethod
     def members(self) -> list[str]:
         """List the paths in the folder."""
-        raise NotImplementedError
 
+    @abstractmethod
     def matches(self) -> list[str]:
         """List the paths of files that match the glob."""
-        raise NotImplementedError
 
-    def size(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def size(self) -> int: ...
 
+    @abstractmethod
     def version(self) -> str:
         """Tell size and change time."""
-        raise NotImplementedError
 
-    def read(self) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self) -> bytes: ...
 
 
 class _Local(_Place):

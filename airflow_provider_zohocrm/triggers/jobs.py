@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -82,21 +83,21 @@ class JobTrigger(BaseTrigger):
             },
         )
 
+    @abstractmethod
     async def _look(self, hook: ZohoCRMAsyncHook, job_id: str) -> Job:
         """Ask how a job stands."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _state(self, job: Job) -> tuple[str, str]:
         """Tell how a job stands: Zoho's word, and ``running``, ``completed`` or ``failed``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _failure(self, job: Job) -> str:
         """Say why a job failed, in Zoho's words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _result(self, job: Job) -> dict[str, Any]:
         """Tell what a completed job says of its result."""
-        raise NotImplementedError
 
     @property
     def job_ids(self) -> list[str]:
