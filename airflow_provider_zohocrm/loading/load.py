@@ -435,11 +435,13 @@ class Load:
             return
         first = self._scheduler.first
         open_ = ranges(item.index for item in self._scheduler.items)
+        # Where an earlier try had come further, this one has not read again all that has its result already.
+        open_ += [[max(begin, self._read), end] for begin, end in self._kept["open"] if end >= self._read]
         self._kept = {
             **self._kept,
             "index": self._read if first is None else first.index,
             "position": list(self._here if first is None else first.start),
-            "read": self._read,
+            "read": max(self._read, self._kept["read"]),
             "open": open_,
             "outcome": self.outcome.state,
         }

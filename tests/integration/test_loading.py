@@ -459,6 +459,35 @@ def test_the_counts_and_credits_of_two_tries_add_up(simulated, quick):
     assert summary["credits"] == simulator.counters["credits"]
 
 
+def test_a_try_that_ends_before_it_has_read_as_far_as_the_one_before_forgets_nothing(
+    simulated, quick, tmp_path
+):
+    quick.setattr(load_module, "CHECKPOINT", 0.0)
+    quick.setattr(load_module, "DELAYS", (60.0,))
+    simulator = simulated({"Leads": 70})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.state.locked.update(ids[:14])
+    records = [{"id": each, "City": "x"} for each in ids]
+    request = LoadRequest.of(
+        "update", "Leads", max_concurrency=1, validate=False, results_path=str(tmp_path / "r.jsonl")
+    )
+    state = None
+    for dies_at, unlocked in ((8, []), (2, ids[:1]), (None, ids)):
+        api = client_of(simulator)
+        api.transport.dies_at = dies_at
+        simulator.state.locked.difference_update(unlocked)
+        states = []
+        run = Load(api, request, Inputs.of_records(records), state, states.append)
+        try:
+            summary = run.run()
+        except KilledError:
+            wait_for_senders()
+        state = json.loads(json.dumps(states[-1]))
+    indexes = [row["index"] for path in summary["results_paths"] for row in read_records(path)]
+    assert sorted(indexes) == list(range(70))
+    assert summary["updated"] == 70
+
+
 def test_changed_input_is_upserted_from_the_beginning_but_not_inserted_again(simulated, quick):
     simulator = simulated({"Leads": 1})
     for operation in ("upsert", "insert"):
