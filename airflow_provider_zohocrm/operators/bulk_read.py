@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from airflow_provider_zohocrm._compat import BaseOperator, default_deferrable
+from airflow_provider_zohocrm._compat import default_deferrable
 from airflow_provider_zohocrm.client.bulk_read import job_body
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
-from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import from_json, given, seconds, truth, whole_number
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.extraction.bulk import BulkExport
     from airflow_provider_zohocrm.extraction.progress import Progress
     from airflow_provider_zohocrm.storage import Column, FileInfo
@@ -27,7 +28,7 @@ RECORDS_PER_JOB = {"csv": 200_000, "ics": 20_000}
 _CHECKPOINT = "zoho_bulk_read"
 
 
-class ZohoBulkReadOperator(BaseOperator):
+class ZohoBulkReadOperator(ZohoOperator):
     """Export the records of a module by bulk read: 200,000 records and 50 credits a job.
 
     The operator submits a job, waits for it, downloads and unpacks its result as a stream, and goes on with the next
@@ -112,8 +113,6 @@ class ZohoBulkReadOperator(BaseOperator):
         poll_interval: float | str = FIRST_POLL,
         max_poll_interval: float | str = LONGEST_POLL,
         timeout: float | str = 6 * 60 * 60,
-        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
-        api_version: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -135,8 +134,6 @@ class ZohoBulkReadOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
-        self.zohocrm_conn_id = zohocrm_conn_id
-        self.api_version = api_version
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the first jobs, and wait for them and the ones after them.
@@ -180,9 +177,6 @@ class ZohoBulkReadOperator(BaseOperator):
     def on_kill(self) -> None:
         """Tell that the job goes on."""
         self.log.info("The bulk read job goes on at Zoho, which has no way to cancel it")
-
-    def _hook(self) -> ZohoCRMHook:
-        return ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
 
     def _query(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_zohocrm._compat import default_deferrable
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.exceptions import ZohoBulkWriteError, ZohoValidationError
-from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.loading import WritingOperator
 from airflow_provider_zohocrm.operators.parameters import given, seconds, truth, whole_number
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.loading.bulk import BulkLoad
     from airflow_provider_zohocrm.loading.bulk_progress import LoadProgress
     from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
@@ -112,8 +112,6 @@ class ZohoBulkWriteOperator(WritingOperator):
         poll_interval: float | str = FIRST_POLL,
         max_poll_interval: float | str = LONGEST_POLL,
         timeout: float | str = 6 * 60 * 60,
-        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
-        api_version: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -129,8 +127,6 @@ class ZohoBulkWriteOperator(WritingOperator):
             max_reject_ratio=max_reject_ratio,
             durable=durable,
             max_credits=max_credits,
-            zohocrm_conn_id=zohocrm_conn_id,
-            api_version=api_version,
             **kwargs,
         )
         self.operation = operation
@@ -159,7 +155,7 @@ class ZohoBulkWriteOperator(WritingOperator):
         """Do what :meth:`execute` does, for another operator, whose task then comes back to :meth:`execute_complete`."""
         from airflow_provider_zohocrm.loading.bulk_progress import read_load
 
-        hook = ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
+        hook = self._hook()
         kept = self._bulk_checkpoint(context, hook).load()
         return self._advance(context, hook, read_load(kept) if kept else None, resume=bool(kept))
 
@@ -172,7 +168,7 @@ class ZohoBulkWriteOperator(WritingOperator):
         """
         from airflow_provider_zohocrm.loading.bulk_progress import read_load
 
-        hook = ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
+        hook = self._hook()
         return self._advance(context, hook, read_load(progress), event=event)
 
     def on_kill(self) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import BaseOperator
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
-from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import from_json, given, name_list, truth, whole_number
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.loading.inputs import Inputs
     from airflow_provider_zohocrm.loading.outcome import Outcome
     from airflow_provider_zohocrm.loading.request import LoadRequest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CONCURRENCY = 5
 
 
-class WritingOperator(BaseOperator):
+class WritingOperator(ZohoOperator):
     """What all operators that write records have in common: input, conversion, results and rejects.
 
     The parameters are documented by :class:`LoadOperator` and
@@ -65,8 +65,6 @@ class WritingOperator(BaseOperator):
         max_reject_ratio: float | str | None = None,
         durable: bool | str = True,
         max_credits: int | str | None = None,
-        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
-        api_version: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,8 +80,6 @@ class WritingOperator(BaseOperator):
         self.max_reject_ratio = max_reject_ratio
         self.durable = durable
         self.max_credits = max_credits
-        self.zohocrm_conn_id = zohocrm_conn_id
-        self.api_version = api_version
 
     def _allowed_ratio(self) -> float:
         if self.on_reject not in ("fail", "continue"):
@@ -204,7 +200,7 @@ class LoadOperator(WritingOperator):
 
         allowed = self._allowed_ratio()
         request = self._request()
-        hook = ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
+        hook = self._hook()
         request.calls(hook)  # checks the options, and sends nothing
         inputs = self._inputs()
         checkpoint = self._checkpoint(context, hook, request)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import BaseOperator, default_deferrable
+from airflow_provider_zohocrm._compat import default_deferrable
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
-from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import given, name_list, seconds, truth, whole_number
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_zohocrm._compat import Context
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.extraction.extract import State
     from airflow_provider_zohocrm.extraction.request import ExtractRequest
 
@@ -39,7 +40,7 @@ _CHOOSING = (
 )
 
 
-class ZohoGetRecordsOperator(BaseOperator):
+class ZohoGetRecordsOperator(ZohoOperator):
     """Read the records of a module into files, or into XCom when they are few.
 
     With ``output_path`` the records are streamed to a file, which appears under its name when it is whole, and a
@@ -161,8 +162,6 @@ class ZohoGetRecordsOperator(BaseOperator):
         poll_interval: float | str = FIRST_POLL,
         max_poll_interval: float | str = LONGEST_POLL,
         timeout: float | str = 6 * 60 * 60,
-        zohocrm_conn_id: str = ZohoCRMHook.default_conn_name,
-        api_version: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -195,8 +194,6 @@ class ZohoGetRecordsOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
-        self.zohocrm_conn_id = zohocrm_conn_id
-        self.api_version = api_version
 
     def execute(self, context: Context) -> Any:
         """Read the records.
@@ -236,9 +233,6 @@ class ZohoGetRecordsOperator(BaseOperator):
     def on_kill(self) -> None:
         """Tell that jobs go on."""
         self.log.info("A bulk read job that was submitted goes on at Zoho, which has no way to cancel it")
-
-    def _hook(self) -> ZohoCRMHook:
-        return ZohoCRMHook(self.zohocrm_conn_id, api_version=given(self.api_version))
 
     def _choice(self) -> dict[str, Any]:
         """Read the parameters that choose and order records, as ``get_records`` takes them."""
