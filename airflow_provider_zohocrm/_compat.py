@@ -10,6 +10,7 @@ from airflow.configuration import conf
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
     from airflow.sdk import BaseHook, BaseOperator, Connection, Context, ObjectStoragePath, Variable
+    from airflow.sdk.exceptions import AirflowFailException
     from airflow.sdk.log import mask_secret as _mask_secret
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 else:
@@ -24,8 +25,13 @@ else:
         from airflow.models import BaseOperator, Connection, Variable
         from airflow.utils.context import Context
         from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
+    try:
+        from airflow.sdk.exceptions import AirflowFailException  # 3.2
+    except ImportError:
+        from airflow.exceptions import AirflowFailException
 
 __all__ = [
+    "AirflowFailException",
     "BaseHook",
     "BaseOperator",
     "BaseTrigger",

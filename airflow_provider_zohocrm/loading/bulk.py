@@ -56,9 +56,9 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.client import ZohoCRMApi
     from airflow_provider_zohocrm.client.polling import Timing
     from airflow_provider_zohocrm.loading.bulk_results import Said
+    from airflow_provider_zohocrm.loading.bulk_rows import Prepared
     from airflow_provider_zohocrm.loading.inputs import InputRow, Inputs
     from airflow_provider_zohocrm.loading.outcome import Outcome
-    from airflow_provider_zohocrm.loading.values import Preparation
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class BulkLoad(JobRun):
         api: ZohoCRMApi,
         target: BulkTarget,
         inputs: Inputs,
-        prepared: Callable[[], tuple[Preparation, frozenset[str]]],
+        prepared: Callable[[], Prepared],
         outcome: Outcome,
         progress: LoadProgress | None = None,
         *,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_zohocrm.client.bulk_write import MAX_CSV_BYTES, write_job_body
 from airflow_provider_zohocrm.client.calls import module_name
 from airflow_provider_zohocrm.client.versions import RECORDS_PER_BULK_WRITE
-from airflow_provider_zohocrm.exceptions import ZohoStorageError
+from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
 from airflow_provider_zohocrm.loading.bulk_progress import packed, unpacked
 from airflow_provider_zohocrm.loading.csv_zip import CsvZip, csv_cells
 from airflow_provider_zohocrm.loading.inputs import Position
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.loading.bulk_results import Said
     from airflow_provider_zohocrm.loading.inputs import InputRow, Inputs
 
+_NO_SUBFORMS = (
+    "bulk write takes no subforms: write records with their rows 100 a call, e.g. by ZohoUpsertOperator"
+)
 # Rows of one file where most are refused, as a multiple of those it may hold.
 _MOST_REFUSED = 4
 _COMPUTED = ("formula", "autonumber", "rollup_summary")
@@ -75,15 +78,32 @@ class BulkTarget(NamedTuple):
         return cls(module, operation, find_by, ignore_empty, callback)
 
 
+class Prepared(NamedTuple):
+    """What turns rows into records.
+
+    :param preparation: makes the records.
+    :param computed: the fields that are left out of files, as Zoho computes them: it ignores them in records, and
+        refuses a whole job for one of them (reference sheet §5).
+    :param subforms: the fields that no record may have.
+    """
+
+    preparation: Preparation
+    computed: frozenset[str]
+    subforms: frozenset[str]
+
+
 def preparation(
     api: MetadataApi, target: BulkTarget, *, mapping: Mapping[str, str] | None, validate: bool
-) -> tuple[Preparation, frozenset[str]]:
-    """Make what turns rows into records, and name the fields that are left out of files.
+) -> Prepared:
+    """Make what turns rows into records; costs a call for the metadata.
 
-    Costs a call for the metadata. The fields left out are those that Zoho computes: it ignores them in records, and
-    refuses a whole job for one of them (reference sheet §5).
+    :raises ZohoValidationError: when a column is mapped to a field that is not there, or to a subform.
     """
     fields = api.get_fields(target.module)
+    subforms = frozenset(field["api_name"] for field in fields if field.get("data_type") == "subform")
+    for column, name in (mapping or {}).items():
+        if name in subforms:
+            raise ZohoValidationError(f"mapping gives column {column!r} the subform {name}; {_NO_SUBFORMS}")
     made = Preparation(
         fields,
         target.operation,
@@ -97,7 +117,7 @@ def preparation(
         "id",
         target.find_by,
     }
-    return made, computed
+    return Prepared(made, computed, subforms)
 
 
 def _is_computed(field: Mapping[str, Any]) -> bool:
@@ -115,9 +135,7 @@ class After(NamedTuple):
 class FileRows:
     """The rows of the input, cut into files, and joined with results."""
 
-    def __init__(
-        self, target: BulkTarget, inputs: Inputs, prepared: Callable[[], tuple[Preparation, frozenset[str]]]
-    ) -> None:
+    def __init__(self, target: BulkTarget, inputs: Inputs, prepared: Callable[[], Prepared]) -> None:
         self._target = target
         self._make_prepared = prepared
         # Two readers, each of which mostly goes on where it was: what is before the present file is not read again.
@@ -127,7 +145,7 @@ class FileRows:
         """Whether a record that lacks a field would have it emptied."""
 
     @cached_property
-    def _prepared(self) -> tuple[Preparation, frozenset[str]]:
+    def _prepared(self) -> Prepared:
         return self._make_prepared()
 
     def cut(self, file: LoadFile, packing: CsvZip, rows: int | None) -> After:
@@ -193,10 +211,13 @@ class FileRows:
             yield row
 
     def _cells(self, row: InputRow) -> dict[str, str] | Rejection:
-        preparation, computed = self._prepared
+        preparation, computed, subforms = self._prepared
         record = preparation.prepare(row.values, texts=row.texts)
         if isinstance(record, Rejection):
             return record
+        if not subforms.isdisjoint(record):
+            name = min(subforms.intersection(record))
+            return Rejection("INVALID_DATA", _NO_SUBFORMS, {"api_name": name}, f"$.{name}")
         cells = csv_cells({name: value for name, value in record.items() if name not in computed})
         find_by = self._target.find_by
         if find_by is None or isinstance(cells, Rejection) or cells.get(find_by):

@@ -89,7 +89,7 @@ def converter_of(field: Mapping[str, Any], convert_row: ConvertRow | None = None
     if field["api_name"] == "Tag":
         return _tags(field)
     if data_type == "subform":
-        return _subform(field, convert_row or _untyped_row)
+        return _subform(field, convert_row or untyped_row)
     if data_type == "bigint" and json_type in (None, "string"):
         return _bigint(field)
     if data_type in _BY_DATA_TYPE and json_type in (None, _JSON_TYPES.get(data_type, "string")):
@@ -182,7 +182,8 @@ def _untyped(field: Mapping[str, Any]) -> Convert:
     return untyped
 
 
-def _untyped_row(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, RefusedError]]]:
+def untyped_row(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, RefusedError]]]:
+    """Convert a row of a subform of whose fields nothing is known."""
     return {name: value for name, value in row.items() if plain(value) is not EMPTY or name == "_delete"}, []
 
 

@@ -85,7 +85,7 @@ class Delivery:
         items = batch.items
         doubtful = [item for item in items if item.sent_at is not None]
         if doubtful and self._request.operation == "insert":
-            known = list(self._look_up(doubtful))
+            known = self._looked_up(doubtful)
             settled = {item.index for item, _ in known}
             items = [item for item in items if item.index not in settled]
         if not items:
@@ -99,7 +99,7 @@ class Delivery:
         except (ZohoTransportError, ZohoServerError) as error:
             if not self._once or not _may_be_stored(error):
                 raise
-            return known + list(self._lost(items, now, error))
+            return known + list(self._lost(items, now, error, piece=batch.piece))
         except ZohoResponseError:
             for item in items:
                 item.sent_at = item.sent_at or now
@@ -109,16 +109,28 @@ class Delivery:
         return [*known, *zip(items, results, strict=True)]
 
     def _lost(
-        self, items: list[Item], now: float, error: ZohoCRMError
+        self, items: list[Item], now: float, error: ZohoCRMError, *, piece: bool
     ) -> Iterator[tuple[Item, Result | ZohoCRMError]]:
         for item in items:
             item.sent_at = item.sent_at or now
+        if piece and len(items) == 1 and self._request.operation == "insert":
+            # It may be the record that Zoho fails at: before that is said, it is certain that it was not stored.
+            yield from self._looked_up(items) or [(items[0], error)]
+            return
+        for item in items:
             if self._request.operation == "insert" and self._unique_value(item) is None:
                 yield item, self._unknown(item, "it has no value in a unique field to look it up by")
             else:
                 yield item, error
 
     # --- inserts without an answer -----------------------------------------------------------------------------
+
+    def _looked_up(self, items: list[Item]) -> list[tuple[Item, Result | ZohoCRMError]]:
+        try:
+            return list(self._look_up(items))
+        except ZohoServerError as error:
+            # No record is to blame, so there is none to look for.
+            raise ZohoCRMError(f"Records that may have been inserted cannot be looked up: {error}") from error
 
     def _look_up(self, items: list[Item]) -> Iterator[tuple[Item, Result]]:
         """Look for records that may have been stored; those that are not there are left to be sent."""

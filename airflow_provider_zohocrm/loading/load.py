@@ -26,6 +26,7 @@ from airflow_provider_zohocrm.loading.pace import Pace
 from airflow_provider_zohocrm.loading.ranges import inside, ranges
 from airflow_provider_zohocrm.loading.scheduler import Item, Scheduler
 from airflow_provider_zohocrm.loading.senders import Senders
+from airflow_provider_zohocrm.loading.subforms import row_fields_of
 from airflow_provider_zohocrm.loading.values import Preparation, Rejection
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ class Load:
             validate=request.validate,
             checked=self._keys,
             external_id=request.external_id,
+            row_fields=row_fields_of(self._api),
         )
 
     def _checked_fields(self, fields: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -331,9 +333,7 @@ class Load:
             # The first record of a batch is in no other.
             del self._sending[batch.items[0].index]
             if error is None:
-                self._answered += 1
-                for item, result in results or ():
-                    self._settle(item, result)
+                self._answer(results or [])
             elif isinstance(error, Exception):
                 self._failed(batch, error)
             else:
@@ -349,11 +349,23 @@ class Load:
 
     # --- results -----------------------------------------------------------------------------------------------
 
-    def _settle(self, item: Item, result: Result | ZohoCRMError) -> None:
-        if isinstance(result, ZohoCRMError):
+    def _answer(self, results: list[tuple[Item, Result | ZohoCRMError]]) -> None:
+        """Take what came of a call; after a failure, records that Zoho may have stored are looked up and sent again."""
+        stuck: list[Item] = []
+        failure: ZohoCRMError | None = None
+        for item, result in results:
+            if not isinstance(result, ZohoCRMError):
+                self._settle(item, result)
+                continue
+            failure = result
             if not self._put_off(item):
-                self._failure = self._failure or result
-            return
+                stuck.append(item)
+        if failure is None:
+            self._answered += 1
+        elif stuck:
+            self._failed(Batch(stuck), failure)
+
+    def _settle(self, item: Item, result: Result) -> None:
         details = result.get("details")
         if result.get("status") == "success":
             self._scheduler.settle(item)

@@ -10,6 +10,7 @@ from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.loading.converters import (
     EMPTY,
     Convert,
+    ConvertRow,
     RefusedError,
     converter_of,
     id_converter,
@@ -17,13 +18,16 @@ from airflow_provider_zohocrm.loading.converters import (
     plain,
     sendable,
     untyped,
+    untyped_row,
     valid_id,
 )
 from airflow_provider_zohocrm.loading.keys import SYSTEM_FIELDS, is_unique
 from airflow_provider_zohocrm.storage.values import TYPE_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    RowFields = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]] | None]
 
 OPERATIONS = ("insert", "update", "upsert", "delete")
 # Zoho takes them in every module, whether its metadata tells of them or not.
@@ -61,7 +65,8 @@ class Preparation:
     :param validate: False leaves all rejecting to Zoho.
     :param checked: the fields of the duplicate check, see ``keys.duplicate_check``; None for all it might be made of.
     :param external_id: field that stands in for the record id (``X-EXTERNAL``).
-    :param subforms: field objects of the rows, by API name of the subform.
+    :param row_fields: takes the field object of a subform and returns those of its rows, or None where they are not
+        known; asked when the first row of a subform comes. None: rows are sent as they are.
     :raises ZohoValidationError: when two columns are mapped to one field, or one to a field that is not there.
     """
 
@@ -75,7 +80,7 @@ class Preparation:
         validate: bool = True,
         checked: Sequence[str] | None = None,
         external_id: str | None = None,
-        subforms: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        row_fields: RowFields | None = None,
     ) -> None:
         if operation not in OPERATIONS:
             raise ZohoValidationError(
@@ -85,12 +90,7 @@ class Preparation:
         self._validate = validate
         self._external_id = external_id
         known = [] if fields is None else list(fields)
-        self._columns = _Columns(
-            fields,
-            mapping or {},
-            ignore_empty=ignore_empty,
-            rows=_subform_rows(subforms, ignore_empty=ignore_empty),
-        )
+        self._columns = _Columns(fields, mapping or {}, ignore_empty=ignore_empty, row_fields=row_fields)
         self._order = {field["api_name"]: place for place, field in enumerate(known)}
         self._mandatory = tuple(field["api_name"] for field in known if _mandatory(field))
         self._updating = _updating(known, checked, external_id)
@@ -156,7 +156,7 @@ class _Columns:
     :param fields: Zoho's field objects, or None where nothing is known.
     :param mapping: column → API name.
     :param ignore_empty: leave out what is empty.
-    :param rows: converters of the rows of subforms, by API name of the subform.
+    :param row_fields: see :class:`Preparation`.
     """
 
     def __init__(
@@ -165,12 +165,12 @@ class _Columns:
         mapping: Mapping[str, str | None],
         *,
         ignore_empty: bool,
-        rows: Mapping[str, _Columns],
+        row_fields: RowFields | None = None,
     ) -> None:
         self._fields = None if fields is None else {field["api_name"]: field for field in fields}
         self._mapping = mapping
         self._ignore_empty = ignore_empty
-        self._rows = rows
+        self._row_fields = row_fields
         self._targets: dict[str, tuple[str, Convert]] = {}
         self._taken: dict[str, str] = {}
         for column, name in mapping.items():
@@ -241,18 +241,27 @@ class _Columns:
         field = self._fields.get(name)
         if field is None and name not in _ALWAYS_KNOWN:
             return _unknown(name)
-        rows = self._rows.get(name)
-        convert = converter_of(field or {"api_name": name}, rows.convert if rows else None)
-        return convert if field is None or _writable(field) else _unchecked(convert)
+        if field is None:
+            return converter_of({"api_name": name})
+        convert = converter_of(field, self._row_converter(field))
+        return convert if _writable(field) else _unchecked(convert)
 
+    def _row_converter(self, subform: Mapping[str, Any]) -> ConvertRow:
+        """Make what converts the rows of a subform; their fields are asked for when the first comes."""
+        known: ConvertRow | None = None
 
-def _subform_rows(
-    subforms: Mapping[str, Sequence[Mapping[str, Any]]] | None, *, ignore_empty: bool
-) -> dict[str, _Columns]:
-    return {
-        name: _Columns(fields, {}, ignore_empty=ignore_empty, rows={})
-        for name, fields in (subforms or {}).items()
-    }
+        def convert(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, RefusedError]]]:
+            nonlocal known
+            if known is None:
+                fields = self._row_fields(subform) if self._row_fields else None
+                known = (
+                    untyped_row
+                    if fields is None
+                    else _Columns(fields, {}, ignore_empty=self._ignore_empty).convert
+                )
+            return known(row)
+
+        return convert
 
 
 def _nothing(_value: Any) -> None:

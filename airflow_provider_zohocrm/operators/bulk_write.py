@@ -32,8 +32,9 @@ class ZohoBulkWriteOperator(WritingOperator):
     of :class:`~airflow_provider_zohocrm.operators.upsert.ZohoUpsertOperator`, and pushes the same to XCom ``summary``;
     the first 100 rejects go to XCom ``rejects``. Cheaper than records of 100 a call above about 5,000 records.
 
-    From Airflow 3.3 on, a retry goes on with the jobs and files of the try before. On older ones it begins again: give
-    inserts no retries there. Zoho offers no way to cancel a job.
+    From Airflow 3.3 on, a retry goes on with the jobs and files of the try before. On older ones it begins again, which
+    is harmless for updates and for upserts by a key; a retry of an insert fails there instead, as it would insert all
+    records twice. Zoho offers no way to cancel a job.
 
     :param module: API name, e.g. ``Leads``.
     :param operation: ``insert``, ``update`` or ``upsert``.
@@ -55,7 +56,8 @@ class ZohoBulkWriteOperator(WritingOperator):
     :param on_reject: ``"fail"`` the task if any record was rejected, or ``"continue"``.
     :param max_reject_ratio: fail only if more than this share of all records (0 to 1) was rejected; goes before
         ``on_reject``.
-    :param durable: keep a checkpoint for retries (Airflow 3.3 and newer).
+    :param durable: keep a checkpoint for retries (Airflow 3.3 and newer). False begins again with each try, also where
+        that inserts records twice.
     :param max_credits: end before more API credits than this are spent.
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds before the first look at a job; it grows by half each time.
@@ -156,7 +158,9 @@ class ZohoBulkWriteOperator(WritingOperator):
         from airflow_provider_zohocrm.loading.bulk_progress import read_load
 
         hook = self._hook()
-        kept = self._bulk_checkpoint(context, hook).load()
+        checkpoint = self._bulk_checkpoint(context, hook)
+        self._check_retry(context, checkpoint)
+        kept = checkpoint.load()
         return self._advance(context, hook, read_load(kept) if kept else None, resume=bool(kept))
 
     def execute_complete(self, context: Context, event: Any, progress: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ class ZohoInsertOperator(LoadOperator):
     """Insert records.
 
     Zoho knows no idempotency key. When an answer is lost, records with a value in a unique field are looked up, and
-    inserted again if they are not there; the others are rejected as ``UNKNOWN_OUTCOME``, with what to check.
+    inserted again if they are not there; the others are rejected as ``UNKNOWN_OUTCOME``, with what to check. A retry of
+    the task goes on from the checkpoint; before Airflow 3.3 there is none, and it fails instead of inserting twice.
 
     .. seealso:: :class:`~airflow_provider_zohocrm.operators.loading.LoadOperator` for what is returned and for the other
         parameters, :meth:`~airflow_provider_zohocrm.client.writing.WritingApi.insert_records` for more of these.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_zohocrm._compat import AirflowFailException
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
@@ -128,6 +129,30 @@ class WritingOperator(ZohoOperator):
         )
         return Inputs.of_records(plain)
 
+    def _check_retry(self, context: Context, checkpoint: Checkpoint) -> None:
+        """Keep a retry from inserting again what the try before has, where nothing tells how far that came.
+
+        :raises AirflowFailException: for an insert without a checkpoint, unless ``durable=False`` wants it so.
+        """
+        if self.writes != "insert" or checkpoint.works or not self._is_retry(context):
+            return
+        danger = "The try before may have inserted records, and without a checkpoint (Airflow 3.3 and newer) nothing tells which"
+        if truth(self.durable, "durable") is False:
+            self.log.warning("%s: all are inserted again, as durable=False says", danger)
+            return
+        raise AirflowFailException(
+            f"{danger}: a retry would insert them again. Look what {self.module} holds, and clear the task to insert all "
+            "records. To have retries, upsert by a unique field; or set durable=False if records may be there twice."
+        )
+
+    def _is_retry(self, context: Context) -> bool:
+        """Tell whether this try follows one that failed; the first after "Clear" does not."""
+        ti = context.get("ti")
+        number, most = getattr(ti, "try_number", 1), getattr(ti, "max_tries", None)
+        # "Clear" sets max_tries to the tries so far plus the retries.
+        cleared = 0 if most is None else max(0, most - (self.retries or 0))
+        return bool(number - cleared > 1)
+
     def _push(self, context: Context, summary: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
         ti = context.get("ti")
         if ti is not None:
@@ -175,7 +200,8 @@ class LoadOperator(WritingOperator):
     :param on_reject: ``"fail"`` the task if any record was rejected, or ``"continue"``.
     :param max_reject_ratio: fail only if more than this share of all records (0 to 1) was rejected; goes before
         ``on_reject``.
-    :param durable: keep a checkpoint for retries (Airflow 3.3 and newer).
+    :param durable: keep a checkpoint for retries (Airflow 3.3 and newer); without one, a retry of an insert fails. False
+        begins again with each try, also where that inserts records twice.
     :param max_credits: end before more API credits than this are spent.
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
@@ -204,6 +230,7 @@ class LoadOperator(WritingOperator):
         request.calls(hook)  # checks the options, and sends nothing
         inputs = self._inputs()
         checkpoint = self._checkpoint(context, hook, request)
+        self._check_retry(context, checkpoint)
         kept: Any = checkpoint.load()
         load = Load(hook, request, inputs, kept, checkpoint.save if checkpoint.works else None)
         try:

@@ -14,6 +14,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoRejectedRecordsError,
     ZohoStorageError,
     ZohoUntrustedHostError,
+    ZohoValidationError,
 )
 from airflow_provider_zohocrm.loading.bulk import BulkLoad
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
@@ -411,3 +412,21 @@ def test_a_bound_on_credits_holds_before_a_job_is_paid_for(simulated, tmp_path, 
 def test_what_the_sources_disagree_on_changes_nothing(simulated, tmp_path, options):
     simulated({"Leads": 5}, **options)
     assert run(tmp_path, records=leads(20))["inserted"] == 20
+
+
+@pytest.mark.parametrize("rows", [[{"Product_Name": "Pen"}], []], ids=["rows", "no rows"])
+def test_records_with_a_subform_are_rejected_and_the_others_written(simulated, tmp_path, rows):
+    simulated({"Leads": 1})
+    records = leads(3)
+    records[1]["Positions"] = rows
+    found = outcome(run(tmp_path, records=records))
+    assert [row.get("code") for _, row in sorted(found.items())] == [None, "INVALID_DATA", None]
+    assert "ZohoUpsertOperator" in found[1]["message"]
+    assert found[1]["json_path"] == "$.Positions"
+
+
+def test_a_column_mapped_to_a_subform_is_refused_before_anything_is_paid_for(simulated, tmp_path):
+    simulator = simulated({"Leads": 1})
+    with pytest.raises(ZohoValidationError, match="subform"):
+        run(tmp_path, records=[{"rows": []}], mapping={"rows": "Positions"})
+    assert not asked(simulator, UPLOAD)

@@ -401,6 +401,51 @@ def test_a_record_that_zoho_fails_at_is_found_and_the_others_are_written(simulat
     assert (done.outcome.shown[0]["index"], done.outcome.shown[0]["code"]) == (9, "INTERNAL_ERROR")
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
+def test_an_insert_that_zoho_fails_at_is_found_and_nothing_is_stored_twice(simulated, quick, stored):
+    """Zoho answers 500 to each call that holds one record, and may have stored those of the call."""
+    simulator = simulated({"Leads": 1})
+    api = client_of(simulator)
+    exchange = api.transport._exchange
+
+    def failing(call):
+        if call.json and any(one.get("Email") == "n9@example.com" for one in call.json.get("data", ())):
+            if stored:
+                exchange(call)
+            raise ZohoServerError("failed", status=500, code="INTERNAL_ERROR")
+        return exchange(call)
+
+    api.transport._exchange = failing
+    records = [{**one, "External_Key": f"K{n}"} for n, one in enumerate(people(30))]
+    done = Load(api, LoadRequest.of("insert", "Leads"), Inputs.of_records(records))
+    summary = done.run()
+    assert (summary["inserted"], summary["rejected"]) == ((30, 0) if stored else (29, 1))
+    assert [(one["index"], one["code"]) for one in done.outcome.shown] == (
+        [] if stored else [(9, "INTERNAL_ERROR")]
+    )
+    written = emails(simulator)
+    assert [written[one["Email"]] for one in records] == [int(stored or n != 9) for n in range(30)]
+
+
+def test_a_delete_that_zoho_fails_at_is_found_and_the_others_are_deleted(simulated, quick):
+    simulator = simulated({"Leads": 20})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    simulator.add_fault("status", status=500, method="DELETE", path=ids[3], count=None)
+    summary = load(simulator, "delete", [{"id": each} for each in ids]).run()
+    assert (summary["deleted"], summary["rejected"]) == (19, 1)
+    assert [row["id"] for row in simulator.table("Leads")] == [ids[3]]
+
+
+def test_an_outage_stops_inserts_and_rejects_none_of_them(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    simulator.add_fault("status", status=500, method="POST", path="/Leads$", count=None)
+    records = [{**one, "External_Key": f"K{n}"} for n, one in enumerate(people(10))]
+    done = load(simulator, "insert", records)
+    with pytest.raises(ZohoServerError, match=r"rows? \d"):
+        done.run()
+    assert done.summary["total"] == 0
+
+
 def test_an_outage_stops_the_load_and_rejects_nothing(simulated, quick):
     simulator = simulated({"Leads": 1})
     simulator.add_fault("html", status=503, path="/upsert", count=None)
@@ -606,3 +651,45 @@ def test_a_key_that_comes_hundreds_of_times_is_held_in_a_small_window(simulated,
     assert max(ahead) <= 7 * (load_module._LOOK_AHEAD + 5) + 1
     cities = [row["City"] for row in simulator.table("Leads") if row["Email"] == "n0@example.com"]
     assert cities == ["549"]
+
+
+def positions(simulator, email):
+    """Read the rows of a Lead's subform."""
+    (lead,) = [row for row in simulator.table("Leads") if row["Email"] == email]
+    return client_of(simulator).get_record("Leads", lead["id"])["Positions"]
+
+
+def test_rows_of_subforms_are_converted_and_checked_by_their_own_fields(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    good, bad = people(2)
+    good["Positions"] = json.dumps(
+        [{"Product_Name": "Pen", "Quantity": "3", "Price": "1.50", "Due_On": "2024-05-06 00:00:00"}]
+    )
+    bad["Positions"] = [{"Product_Name": "Pen"}, {"Price": "cheap"}]
+    done = load(simulator, "upsert", [good, bad, *people(30, 2)])
+    summary = done.run()
+    assert (summary["inserted"], summary["rejected"]) == (31, 1)
+    (row,) = positions(simulator, good["Email"])
+    wanted = {"Product_Name": "Pen", "Quantity": 3, "Price": 1.5, "Due_On": "2024-05-06"}
+    assert {name: row[name] for name in wanted} == wanted
+    (reject,) = done.outcome.shown
+    assert (reject["index"], reject["code"], reject["json_path"]) == (
+        1,
+        "INVALID_DATA",
+        "$.Positions[1].Price",
+    )
+    assert len(asked(simulator, "settings/fields")) == 2
+
+
+def test_fields_of_subforms_are_not_read_where_there_are_no_rows(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    load(simulator, "upsert", [{**one, "Positions": None} for one in people(3)]).run()
+    assert len(asked(simulator, "settings/fields")) == 1
+
+
+def test_rows_of_a_subform_are_sent_as_they_are_where_zoho_does_not_tell_its_fields(simulated, quick):
+    simulator = simulated({"Leads": 1}, subform_modules=False)
+    (record,) = people(1)
+    record["Positions"] = [{"Product_Name": "Pen", "Quantity": 3}]
+    assert load(simulator, "upsert", [record]).run()["inserted"] == 1
+    assert positions(simulator, record["Email"])[0]["Quantity"] == 3

@@ -313,7 +313,7 @@ def test_a_value_gets_the_form_of_its_field(name, value, sent):
 def test_the_tag_of_subform_rows_and_their_own_fields_are_converted():
     rows = [field("id", "bigint"), field("Quantity", "integer", "integer"), field("Due_On", "date")]
     value = '[{"Quantity": "3", "Due_On": "2024-01-02 00:00:00", "Note": null}, {"id": 5, "_delete": null}]'
-    found = one("Positions", value, subforms={"Positions": rows})
+    found = one("Positions", value, row_fields=lambda _: rows)
     assert found == {"Positions": [{"Quantity": 3, "Due_On": "2024-01-02"}, {"id": "5", "_delete": None}]}
 
 
@@ -552,14 +552,14 @@ def test_rows_of_subforms_are_checked_by_their_own_fields(zoho, leads, ids):
     # The simulator does not look into the rows.
     rows = zoho.fields("Positions")
     value = [{"Quantity": 1}, {"Quantity": "2", "Due_On": "soon"}, {"Price": "x"}]
-    found = one("Positions", value, fields=leads, subforms={"Positions": rows})
+    found = one("Positions", value, fields=leads, row_fields=lambda _: rows)
     assert found == Rejection(
         "INVALID_DATA",
         "invalid data",
         {"expected_data_type": "date", "api_name": "Due_On", "parent_api_name": "Positions"},
         "$.Positions[1].Due_On",
     )
-    sent = one("Positions", value, fields=leads, subforms={"Positions": rows}, validate=False)
+    sent = one("Positions", value, fields=leads, row_fields=lambda _: rows, validate=False)
     assert sent == {"Positions": [{"Quantity": 1}, {"Quantity": 2, "Due_On": "soon"}, {"Price": "x"}]}
 
 

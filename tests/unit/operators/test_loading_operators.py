@@ -9,12 +9,14 @@ from support.running import context
 from support.zoho import fields, refusal, written
 
 from airflow_provider_zohocrm import (
+    ZohoBulkWriteOperator,
     ZohoCRMHook,
     ZohoDeleteOperator,
     ZohoInsertOperator,
     ZohoUpdateOperator,
     ZohoUpsertOperator,
 )
+from airflow_provider_zohocrm._compat import AirflowFailException
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoRejectedRecordsError
 from airflow_provider_zohocrm.storage import read_records
 
@@ -196,3 +198,33 @@ def test_the_hook_does_the_same_for_functions(zoho, tmp_path):
     done = ZohoCRMHook().load("upsert", "Leads", input_path=str(tmp_path / "x.jsonl"), validate=False)
     assert (done["total"], done["rejected"]) == (1, 1)
     assert ZohoCRMHook().load("upsert", "Leads", people(1), validate=False)["rejected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("operator", "more"), [(ZohoInsertOperator, {}), (ZohoBulkWriteOperator, {"operation": "insert"})]
+)
+def test_a_retry_of_an_insert_without_a_checkpoint_fails_for_good_before_it_sends_anything(
+    zoho, operator, more
+):
+    options = {"task_id": "t", "module": "Leads", "records": people(2), "retries": 2, **more}
+    with pytest.raises(AirflowFailException, match=r"inserted.*durable=False"):
+        operator(**options).execute(try_of(None, 2))
+    assert zoho.calls == []
+
+
+@pytest.mark.parametrize(
+    ("number", "max_tries", "durable"),
+    [(1, 2, True), (4, 5, True), (2, 2, False)],
+    ids=["first try", "first try after Clear", "wanted"],
+)
+def test_an_insert_without_a_checkpoint_begins_where_that_inserts_nothing_twice_or_is_wanted(
+    zoho, number, max_tries, durable
+):
+    zoho.on("POST", LEADS, results("SUCCESS", "SUCCESS", status=201))
+    given = try_of(None, number, max_tries)
+    assert run(ZohoInsertOperator, given, records=people(2), retries=2, durable=durable)["inserted"] == 2
+
+
+def test_a_retry_of_an_upsert_without_a_checkpoint_begins_again(zoho):
+    zoho.on("POST", UPSERT, results("SUCCESS", "SUCCESS"))
+    assert run(ZohoUpsertOperator, try_of(None, 2), records=people(2), retries=2)["total"] == 2
