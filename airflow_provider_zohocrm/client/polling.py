@@ -90,17 +90,24 @@ def seconds_to_look(timing: Timing, job: JobLooks, now: float, first: float, lon
     return max(at, job["looked_at"] + min(_SHORTEST, first)) - now
 
 
-def note_end(timing: Timing, job: JobLooks, now: float, *, alone: bool) -> None:
+def note_end(
+    timing: Timing, job: JobLooks, now: float, *, alone: bool, running_at: float | None = None
+) -> None:
     """Note that a job has ended.
 
     :param alone: whether no other job was in flight.
+    :param running_at: when it was last seen to run, 0 for never. Where a look costs little beside the job, the next job
+        is looked at from the middle between that time and the end on. None: when this one was seen to have ended.
     """
     if job["state"] == "completed":
         return
     timing["completed"] += 1
     duration = max(0.0, now - timing["busy_since"]) / timing["completed"]
     timing["early"] = job["looks"] <= 1
-    if timing["early"]:
+    if alone and running_at is not None:
+        shortest = max(0.0, running_at - timing["busy_since"]) / timing["completed"]
+        duration = (shortest + duration) / 2
+    elif timing["early"]:
         # It may have ended long before, as when a download kept us: that tells nothing but an upper bound.
         # Where no other job's state tells more, the next one is looked at somewhat sooner.
         duration = min(duration * (0.7 if alone else 1.0), timing["job_seconds"] or duration)

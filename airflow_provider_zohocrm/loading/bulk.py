@@ -188,12 +188,13 @@ class BulkLoad(JobRun):
             if not eager and self.pause() > 0:
                 return False
             file = self.jobs[0]
+            running_at = file["looked_at"]
             answer = self._look(file)
             if answer is None:
                 continue
             if write_job_state(answer) == "running":
                 return False
-            self._take(file, answer)
+            self._take(file, answer, running_at)
 
     def _submit(self) -> None:
         """Create the jobs that should be in flight now. Costs 500 credits each."""
@@ -308,10 +309,13 @@ class BulkLoad(JobRun):
         file["looked_at"] = time.time()
         return answer
 
-    def _take(self, file: LoadFile, answer: Job) -> None:
-        """Take the result of a job that has ended."""
+    def _take(self, file: LoadFile, answer: Job, running_at: float) -> None:
+        """Take the result of a job that has ended.
+
+        :param running_at: when it was last seen to run, 0 for never.
+        """
         alone = not any(one["number"] > file["number"] for one in self.jobs)
-        note_end(self.progress, file, file["looked_at"], alone=alone)
+        note_end(self.progress, file, file["looked_at"], alone=alone, running_at=running_at)
         file["state"] = "completed"
         if write_job_state(answer) == "failed":
             self._failed(file, answer)

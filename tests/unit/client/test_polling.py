@@ -36,3 +36,35 @@ def test_jitter_differs():
 def test_a_first_wait_above_the_longest_stays(monkeypatch):
     monkeypatch.setattr(polling.random, "uniform", lambda low, high: high)
     assert list(islice(poll_delays(90.0, 60.0), 3)) == [90.0, 90.0, 90.0]
+
+
+def jobs_alone(seconds, count):
+    """Wait for jobs that follow each other, where a look costs little; return all seconds, and the looks."""
+    timing = {
+        "busy_since": 0.0,
+        "completed": 0,
+        "job_seconds": None,
+        "ended_at": 0.0,
+        "early": False,
+        "resumed_at": 0.0,
+    }
+    now, looks = 1000.0, 0
+    for _ in range(count):
+        timing["busy_since"], timing["completed"] = now, 0
+        job = {"submitted_at": now, "state": "running", "looks": 0, "looked_at": 0.0}
+        while job["state"] == "running":
+            now += max(0.0, polling.seconds_to_look(timing, job, now, FIRST_POLL, LONGEST_POLL))
+            running_at, job["looked_at"], looks = job["looked_at"], now, looks + 1
+            job["looks"] += 1
+            if now - job["submitted_at"] >= seconds:
+                polling.note_end(timing, job, now, alone=True, running_at=running_at)
+                job["state"] = "completed"
+    return now - 1000.0, looks
+
+
+@pytest.mark.parametrize("seconds", [5, 12, 15, 30, 45, 90])
+def test_after_the_first_job_little_time_passes_between_an_end_and_its_look(seconds):
+    first, _ = jobs_alone(seconds, 1)
+    whole, looks = jobs_alone(seconds, 10)
+    assert whole - first <= 1.2 * 9 * seconds
+    assert looks <= 45
