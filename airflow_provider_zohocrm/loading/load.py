@@ -250,9 +250,7 @@ class Load:
             self._start()
             if not self._sending and (self._failure is not None or not self._scheduler):
                 return
-            if self._failure is None:
-                # While Zoho works on those, the next batch is made.
-                self._fill()
+            self._read_ahead()
             self._take()
             self._look_at_clock()
 
@@ -283,16 +281,23 @@ class Load:
         items = [] if self._failure is not None else self._scheduler.batch(time.monotonic())
         return Batch(items) if items else None
 
-    def _fill(self) -> None:
-        """Read on until a batch is full, or enough was read ahead."""
-        scheduler = self._scheduler
+    def _read_ahead(self) -> None:
+        """Make the next batches while Zoho works: answers come together, and what they free is used at once."""
+        for batches in range(1, self._pace.limit + 1):
+            if self._failure is not None or self._senders.done:
+                return
+            self._fill(batches)
+
+    def _fill(self, batches: int = 1) -> None:
+        """Read on until so many batches are full, or enough was read ahead."""
+        scheduler, enough = self._scheduler, batches * RECORDS_PER_WRITE
         most = RECORDS_PER_WRITE * (_LOOK_AHEAD + self._request.max_concurrency)
-        if scheduler.ready >= RECORDS_PER_WRITE or len(scheduler) >= most:
+        if scheduler.ready >= enough or len(scheduler) >= most:
             return
         try:
             for item in self._rows:
                 scheduler.add(item)
-                if scheduler.ready >= RECORDS_PER_WRITE or len(scheduler) >= most:
+                if scheduler.ready >= enough or len(scheduler) >= most:
                     return
         except Exception as error:  # noqa: BLE001  # raised by run, once what is under way has come back
             self._failure = error

@@ -37,6 +37,11 @@ class Senders(Generic[Job, Result]):
             threading.Thread(target=self._run, name="zohocrm-sender", daemon=True).start()
         self._jobs.put(job)
 
+    @property
+    def done(self) -> bool:
+        """Whether there is the end of a job to take."""
+        return not self._done.empty()
+
     def take(self, timeout: float | None) -> tuple[Job, Result | None, BaseException | None] | None:
         """Wait for the end of a job.
 

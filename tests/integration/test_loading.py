@@ -332,6 +332,24 @@ def test_batches_are_under_way_side_by_side_and_no_more_than_allowed(simulated):
     assert simulator.counters["peak_concurrency"] == 3
 
 
+def test_the_next_batches_are_made_while_zoho_works_on_those_before(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    done = load(simulator, "upsert", people(100), max_concurrency=3)
+    write, ready = done._api.write, []
+
+    def slow(call, count):
+        patience = 1000
+        while done._scheduler.ready < 3 * 7 and patience and not ready:
+            threading.Event().wait(0.01)
+            patience -= 1
+        ready.append(done._scheduler.ready)
+        return write(call, count)
+
+    done._api.write = slow
+    assert done.run()["inserted"] == 100
+    assert ready[0] >= 3 * 7
+
+
 def test_two_batches_with_a_common_key_are_never_under_way_together(simulated):
     simulator = simulated({"Leads": 1}, latency=0.05)
     records = [{**one, "City": str(n)} for n in range(4) for one in people(150)]
