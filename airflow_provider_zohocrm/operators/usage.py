@@ -83,16 +83,7 @@ class UsageAccount:
     def tell(self, context: Context) -> None:
         """Log what the task has used, and push it to XCom."""
         used = self.total
-        left = used["credits_remaining"]
-        log.info(
-            "Zoho CRM: %d calls, %d API credits%s, %d answers of 429, %d tokens minted, %.1f s",
-            used["calls"],
-            used["credits"],
-            "" if left is None else f" ({left:,} left)",
-            used["rate_limited"],
-            used["tokens_minted"],
-            used["seconds"],
-        )
+        log.info("Zoho CRM: %s", ", ".join(f"{name} {value}" for name, value in used.items()))
         ti = context.get("ti")
         if ti is None:
             return

@@ -324,7 +324,7 @@ def several(monkeypatch):
     def say(**states):
         class Hook:
             def __init__(self, *args, **kwargs):
-                pass
+                self.usage = Usage()
 
             async def __aenter__(self):
                 return self
