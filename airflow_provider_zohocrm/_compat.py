@@ -11,6 +11,7 @@ from airflow.configuration import conf
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from airflow.sdk import (
         BaseHook,
@@ -37,9 +38,9 @@ else:
         from airflow.utils.context import Context
         from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
     try:
-        from airflow.sdk import RetryDecision, RetryPolicy  # 3.3
+        from airflow.sdk import RetryPolicy  # 3.3
     except ImportError:
-        RetryDecision, RetryPolicy = None, object
+        RetryPolicy = object
 
 __all__ = [
     "BaseHook",
@@ -47,10 +48,10 @@ __all__ = [
     "BaseTrigger",
     "Connection",
     "Context",
-    "RetryDecision",
     "RetryPolicy",
     "TriggerEvent",
     "airflow_asks_retry_policies",
+    "airflow_retry_decision",
     "async_connection",
     "async_mask_secret",
     "count_metric",
@@ -104,7 +105,17 @@ async def async_mask_secret(secret: str) -> None:
 
 def airflow_asks_retry_policies() -> bool:
     """Tell whether Airflow knows ``retry_policy`` itself (3.3 and newer)."""
-    return RetryDecision is not None
+    return hasattr(RetryPolicy, "evaluate")
+
+
+def airflow_retry_decision(action: str, delay: timedelta | None, reason: str | None) -> RetryDecision:
+    """Make what Airflow's retry policies return (3.3 and newer).
+
+    :param action: ``fail``, ``retry`` or ``default``.
+    """
+    sdk = import_module("airflow.sdk")
+    decision: RetryDecision = sdk.RetryDecision(sdk.RetryAction(action), delay, reason)
+    return decision
 
 
 def _exception(name: str, message: str) -> Exception:

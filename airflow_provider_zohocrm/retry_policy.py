@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from airflow_provider_zohocrm._compat import RetryDecision, RetryPolicy, fail_exception
+from airflow_provider_zohocrm._compat import RetryPolicy, airflow_retry_decision, fail_exception
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoAuthenticationError,
@@ -25,6 +25,8 @@ from airflow_provider_zohocrm.exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from airflow.sdk import RetryDecision
 
     from airflow_provider_zohocrm._compat import Context
 
@@ -120,12 +122,7 @@ class ZohoRetryPolicy(RetryPolicy):
         :param exception: what the task raised.
         :return: Airflow's decision.
         """
-        decision = retry_decision(exception)
-        if decision.action == "fail":
-            return RetryDecision.fail(decision.reason)
-        if decision.action == "retry":
-            return RetryDecision.retry(decision.delay, decision.reason)
-        return RetryDecision.default()
+        return airflow_retry_decision(*retry_decision(exception))
 
     def serialize(self) -> dict[str, Any]:
         """Describe the policy as plain JSON."""
