@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # checkers see the newest Airflow only
         Connection,
         Context,
         ObjectStoragePath,
-        RetryDecision,
         RetryPolicy,
         Variable,
     )
@@ -108,14 +107,13 @@ def airflow_asks_retry_policies() -> bool:
     return hasattr(RetryPolicy, "evaluate")
 
 
-def airflow_retry_decision(action: str, delay: timedelta | None, reason: str | None) -> RetryDecision:
-    """Make what Airflow's retry policies return (3.3 and newer).
+def airflow_retry_decision(action: str, delay: timedelta | None, reason: str | None) -> Any:
+    """Make the ``RetryDecision`` that Airflow's retry policies return (3.3 and newer).
 
     :param action: ``fail``, ``retry`` or ``default``.
     """
     sdk = import_module("airflow.sdk")
-    decision: RetryDecision = sdk.RetryDecision(sdk.RetryAction(action), delay, reason)
-    return decision
+    return sdk.RetryDecision(sdk.RetryAction(action), delay, reason)
 
 
 def _exception(name: str, message: str) -> Exception:

@@ -26,8 +26,6 @@ from airflow_provider_zohocrm.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow.sdk import RetryDecision
-
     from airflow_provider_zohocrm._compat import Context
 
 # Zoho mints 10 tokens in 10 minutes (reference sheet §1.5).
@@ -116,11 +114,11 @@ class ZohoRetryPolicy(RetryPolicy):
         try_number: int,  # noqa: ARG002  # Airflow's
         max_tries: int,  # noqa: ARG002  # Airflow's
         context: Context | None = None,  # noqa: ARG002  # Airflow's
-    ) -> RetryDecision:
+    ) -> Any:
         """Decide for Airflow.
 
         :param exception: what the task raised.
-        :return: Airflow's decision.
+        :return: Airflow's ``RetryDecision``.
         """
         return airflow_retry_decision(*retry_decision(exception))
 
