@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.operators.records import ZohoGetRecordsOperator
     from airflow_provider_zohocrm.operators.update import ZohoUpdateOperator
     from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
+    from airflow_provider_zohocrm.retry_policy import ZohoRetryPolicy, fail_at_once, retry_decision
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
     from airflow_provider_zohocrm.triggers.bulk_write import BulkWriteJobTrigger
 
@@ -33,8 +34,11 @@ _PUBLIC = {
     "ZohoDeleteOperator": "airflow_provider_zohocrm.operators.delete",
     "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
     "ZohoInsertOperator": "airflow_provider_zohocrm.operators.insert",
+    "ZohoRetryPolicy": "airflow_provider_zohocrm.retry_policy",
     "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
     "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
+    "fail_at_once": "airflow_provider_zohocrm.retry_policy",
+    "retry_decision": "airflow_provider_zohocrm.retry_policy",
 }
 
 __all__ = [
@@ -48,9 +52,12 @@ __all__ = [
     "ZohoDeleteOperator",
     "ZohoGetRecordsOperator",
     "ZohoInsertOperator",
+    "ZohoRetryPolicy",
     "ZohoUpdateOperator",
     "ZohoUpsertOperator",
     "__version__",
+    "fail_at_once",
+    "retry_decision",
 ]
 
 

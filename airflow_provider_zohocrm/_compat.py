@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
-    from airflow.sdk import BaseHook, BaseOperator, Connection, Context, ObjectStoragePath, Variable
-    from airflow.sdk.exceptions import AirflowFailException
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from airflow.sdk import (
+        BaseHook,
+        BaseOperator,
+        Connection,
+        Context,
+        ObjectStoragePath,
+        RetryPolicy,
+        Variable,
+    )
     from airflow.sdk.log import mask_secret as _mask_secret
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 else:
@@ -26,28 +37,35 @@ else:
         from airflow.utils.context import Context
         from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
     try:
-        from airflow.sdk.exceptions import AirflowFailException  # 3.2
+        from airflow.sdk import RetryPolicy  # 3.3
     except ImportError:
-        from airflow.exceptions import AirflowFailException
+        RetryPolicy = object
 
 __all__ = [
-    "AirflowFailException",
     "BaseHook",
     "BaseOperator",
     "BaseTrigger",
     "Connection",
     "Context",
+    "RetryPolicy",
     "TriggerEvent",
+    "airflow_asks_retry_policies",
+    "airflow_retry_decision",
     "async_connection",
     "async_mask_secret",
+    "count_metric",
     "default_deferrable",
+    "fail_exception",
     "mask_secret",
     "object_storage_path",
     "read_variable",
+    "skip_exception",
     "sync_to_async",
     "task_state_store",
     "write_variable",
 ]
+
+log = logging.getLogger(__name__)
 
 # Airflow 2 names the parameter for a missing Variable differently.
 _NO_VARIABLE: dict[str, Any] = {
@@ -82,6 +100,52 @@ async def async_mask_secret(secret: str) -> None:
     else:
         if secret:
             await amask_secret(secret)
+
+
+def airflow_asks_retry_policies() -> bool:
+    """Tell whether Airflow knows ``retry_policy`` itself (3.3 and newer)."""
+    return hasattr(RetryPolicy, "evaluate")
+
+
+def airflow_retry_decision(action: str, delay: timedelta | None, reason: str | None) -> Any:
+    """Make the ``RetryDecision`` that Airflow's retry policies return (3.3 and newer).
+
+    :param action: ``fail``, ``retry`` or ``default``.
+    """
+    sdk = import_module("airflow.sdk")
+    return sdk.RetryDecision(sdk.RetryAction(action), delay, reason)
+
+
+def _exception(name: str, message: str) -> Exception:
+    try:
+        module = import_module("airflow.sdk.exceptions")
+        kind = getattr(module, name)  # 3.2
+    except (ImportError, AttributeError):
+        kind = getattr(import_module("airflow.exceptions"), name)
+    error: Exception = kind(message)
+    return error
+
+
+def skip_exception(message: str) -> Exception:
+    """Make what marks a task as skipped when it is raised."""
+    return _exception("AirflowSkipException", message)
+
+
+def fail_exception(message: str) -> Exception:
+    """Make what fails a task without further tries when it is raised."""
+    return _exception("AirflowFailException", message)
+
+
+def count_metric(name: str, count: int, tags: Mapping[str, str]) -> None:
+    """Add to a counter of Airflow's metrics; that there are none, or that they cannot be sent, is no failure."""
+    try:
+        try:
+            stats: Any = import_module("airflow.sdk.observability.stats")  # 3.2
+        except ImportError:
+            stats = import_module("airflow.stats").Stats
+        stats.incr(name, count=count, tags=dict(tags))
+    except Exception as error:  # noqa: BLE001  # whatever sends them: a task is not for its metrics
+        log.debug("Metric %s was not sent: %s", name, error)
 
 
 def object_storage_path(uri: str) -> ObjectStoragePath:

@@ -62,6 +62,12 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "upload_url": _field(
         "Upload URL", "Only to override the data centre's, e.g. https://content.zohoapis.eu"
     ),
+    "min_credits_remaining": _field(
+        "API credits to leave",
+        "Tasks stop before the organisation has fewer API credits left than this, so that its users can go on working.",
+        type=["integer", "null"],
+        minimum=0,
+    ),
     # Not "token_store": a name that holds "token" makes Airflow take the value for a secret, hide the choice in the
     # form and mask words like "memory" in all logs.
     "auth_store": _field(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 
 class ZohoCRMError(Exception):
@@ -96,8 +97,27 @@ class ZohoCreditLimitError(ZohoCRMError):
     """Raised before a call that would spend more API credits than the task may; the call was not sent."""
 
 
+class ZohoLowCreditsError(ZohoCreditLimitError):
+    """Raised before a call that would leave the organisation with fewer credits than ``min_credits_remaining``.
+
+    :param remaining: credits the organisation has left, as far as is known.
+    :param wanted: credits that are to be left.
+    """
+
+    def __init__(self, message: str, *, remaining: int, wanted: int) -> None:
+        super().__init__(message)
+        self.remaining = remaining
+        self.wanted = wanted
+
+
 class ZohoRateLimitError(ZohoAPIError):
-    """Raised when Zoho still answers 429 after all retries: credits, concurrency or downloads."""
+    """Raised when Zoho still answers 429 after all retries: credits, concurrency or downloads.
+
+    ``retry_at`` is the moment (UTC) at which a call may work again: the one Zoho named; else an hour after the last
+    try, as credits come back 24 hours after each was spent. It is None while the call is still being repeated.
+    """
+
+    retry_at: datetime | None = None
 
 
 class ZohoServerError(ZohoAPIError):

@@ -51,6 +51,15 @@ def no_download_of_another_test() -> Iterator[None]:
     bulk_read._windows.clear()
 
 
+@pytest.fixture(autouse=True)
+def no_limiter_of_another_test() -> Iterator[None]:
+    from airflow_provider_zohocrm.client import limiter
+
+    limiter._limiters.clear()
+    yield
+    limiter._limiters.clear()
+
+
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the connection ``zohocrm_default``; called once with the defaults, and by tests to change fields."""

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,10 +16,12 @@ from weakref import WeakKeyDictionary
 import tenacity
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import read_answer
+from airflow_provider_zohocrm.client.answers import is_crowded, read_answer
+from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
-from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, usable
+from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 
 log = logging.getLogger(__name__)
+
+# Many share a transport; each counts what it uses itself.
+_usage: ContextVar[Usage | None] = ContextVar("zohocrm_usage", default=None)
 
 Blocking = Callable[..., Awaitable[Any]]
 T = TypeVar("T")
@@ -56,6 +62,7 @@ class AsyncTransport:
     ) -> None:
         self.credentials = credentials
         self.policy = policy or RetryPolicy()
+        self.limiter = limiter_of(credentials.token_key)
         self._store = store
         self._timeout = timeout
         self._on_token = on_token
@@ -81,13 +88,18 @@ class AsyncTransport:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call) -> dict[str, Any] | None:
+    async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
         """Send a call, repeat it as the policy says, and read the answer.
 
+        :param usage: counts what is used, and bounds it.
         :return: the JSON object, or None for an empty answer.
         :raises ZohoCRMError: the subclass that fits.
         """
-        return await self._repeated(call, self._authorised, call)
+        mine = _usage.set(usage)
+        try:
+            return await self._repeated(call, self._authorised, call)
+        finally:
+            _usage.reset(mine)
 
     async def token(self, refused: str | None = None) -> Token:
         """Return a token that may be used: ours, a stored one, or a new one.
@@ -115,6 +127,8 @@ class AsyncTransport:
         except ZohoCRMError as error:
             # A token that cannot be had is not asked for again by the call that needs it.
             error.exhausted = True
+            usage = _usage.get()
+            note_lasting(error, call, None if usage is None else usage.remaining, time.time())
             raise
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:
@@ -132,15 +146,31 @@ class AsyncTransport:
             body = jsontext.dumps(call.json)
             headers["Content-Type"] = "application/json"
         url = (call.base or self.credentials.api_base(token.api_domain)) + call.path
-        status, answered, content = await self._request(
-            call, url, params=dict(call.params), data=body, headers=headers
-        )
+        async with self.limiter.async_slot():
+            status, answered, content = await self._counted(
+                call, url, params=dict(call.params), data=body, headers=headers
+            )
         return read_answer(call, status, answered, content)
 
     async def _mint(self) -> Token:
         url = self.credentials.accounts_url + TOKEN_CALL.path
         status, headers, content = await self._request(TOKEN_CALL, url, data=token_form(self.credentials))
-        return read_token_answer(self.credentials, status, headers, content, time.time())
+        token = read_token_answer(self.credentials, status, headers, content, time.time())
+        if (usage := _usage.get()) is not None:
+            usage.mint()
+        return token
+
+    async def _counted(self, call: Call, url: str, **kwargs: Any) -> tuple[int, Any, bytes]:
+        usage = _usage.get() or Usage()
+        usage.spend(call)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        status, headers, content = await self._request(call, url, **kwargs)
+        seconds = loop.time() - begun
+        usage.answered(status, headers, seconds)
+        if is_crowded(call, status):
+            self.limiter.refuse(seconds)
+        return status, headers, content
 
     async def _request(self, call: Call, url: str, **kwargs: Any) -> tuple[int, Any, bytes]:
         import aiohttp

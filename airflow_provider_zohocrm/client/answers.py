@@ -130,6 +130,11 @@ def read_answer(call: Call, status: int, headers: Mapping[str, str], body: bytes
     raise error_of(call, status, headers, answer, body)
 
 
+def is_crowded(call: Call, status: int) -> bool:
+    """Tell whether an answer may mean that too many calls are under way; too many downloads in a minute are no crowd."""
+    return status == 429 and call.pause is None
+
+
 def _parser(call: Call, status: int) -> Callable[[bytes], Any]:
     if call.lines and status < 400:
         return jsontext.loads_page

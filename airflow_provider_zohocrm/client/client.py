@@ -9,6 +9,7 @@ from airflow_provider_zohocrm.client.bulk_read import BulkReadApi, Job, job_call
 from airflow_provider_zohocrm.client.bulk_write import BulkWriteApi, read_write_job, write_job_call
 from airflow_provider_zohocrm.client.calls import Call, record_id
 from airflow_provider_zohocrm.client.records import RecordsApi
+from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.client.writing import WritingApi
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
@@ -78,17 +79,19 @@ class AsyncZohoCRMClient:
     """The operations a trigger needs, on the asynchronous transport.
 
     :param transport: sends the calls; used inside ``async with``.
+    :param usage: counts what is used, and bounds it.
     """
 
-    def __init__(self, transport: AsyncTransport) -> None:
+    def __init__(self, transport: AsyncTransport, usage: Usage | None = None) -> None:
         self.transport = transport
+        self.usage = usage or Usage()
 
     async def get_bulk_read_job(self, job_id: str | int) -> Job:
         """Read how a job stands, see :meth:`BulkReadApi.get_bulk_read_job`."""
         call = job_call(self.transport.credentials.version, record_id(job_id))
-        return read_job(call, await self.transport.send(call))
+        return read_job(call, await self.transport.send(call, self.usage))
 
     async def get_bulk_write_job(self, job_id: str | int) -> Job:
         """Read how a job stands, see :meth:`BulkWriteApi.get_bulk_write_job`."""
         call = write_job_call(self.transport.credentials.version, job_id)
-        return read_write_job(call, await self.transport.send(call))
+        return read_write_job(call, await self.transport.send(call, self.usage))

@@ -45,6 +45,7 @@ class ZohoCredentials:
     accounts_url: str
     upload_url: str
     token_store: str
+    min_credits_remaining: int | None = None
 
     @classmethod
     def from_fields(
@@ -120,6 +121,7 @@ class ZohoCredentials:
             token_store=choice(
                 "auth_store" if text("auth_store") else "token_store", TOKEN_STORES, "variable"
             ),
+            min_credits_remaining=_credits(text("min_credits_remaining"), name),
         )
 
     @property
@@ -162,3 +164,11 @@ class ZohoCredentials:
                 "Upload URL in the connection, or write the records by ZohoUpsertOperator."
             )
         return f"https://{found}"
+
+
+def _credits(given: str, name: str) -> int | None:
+    if given and not given.isdecimal():
+        raise ZohoConfigurationError(
+            f"{name}: min_credits_remaining is {given!r}; it must be a whole number of API credits, e.g. 5000"
+        )
+    return int(given) if given else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.exceptions import (
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.calls import Call
 
 log = logging.getLogger(__name__)
+
+# Seconds after which another try is worth it where credits may be used up: every hour, those of a day ago come back.
+CREDITS_PAUSE = 3600.0
+_DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,29 @@ class RetryPolicy:
             "before_sleep": before_sleep,
             "reraise": True,
         }
+
+
+def note_lasting(error: ZohoCRMError, call: Call, remaining: int | None, now: float) -> None:
+    """Say in the error of a call that is repeated no more when it may work again, if Zoho refused it with 429.
+
+    :param remaining: API credits the organisation has left, if Zoho has told.
+    :param now: Unix time.
+    """
+    if not isinstance(error, ZohoRateLimitError) or error.retry_at is not None:
+        return
+    moment = datetime.fromtimestamp(now, timezone.utc)
+    if error.retry_after is not None:
+        error.retry_at = moment + timedelta(seconds=error.retry_after)
+        hint = f"Zoho wants to be called again at {_clock(error.retry_at)}."
+    else:
+        error.retry_at = moment + timedelta(seconds=CREDITS_PAUSE)
+        gone = remaining is not None and remaining < call.credits
+        hint = (
+            f"{'The API credits are used up' if gone else 'If the API credits are used up'}: some may be back at "
+            f"{_clock(error.retry_at)}, all of them by {_clock(moment + _DAY)}."
+        )
+    error.args = (f"{error} {hint}", *error.args[1:])
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

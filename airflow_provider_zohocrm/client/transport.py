@@ -12,10 +12,11 @@ import tenacity
 from urllib3.exceptions import NewConnectionError
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import error_of, read_answer
+from airflow_provider_zohocrm.client.answers import error_of, is_crowded, read_answer
+from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.multipart import FormFile
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
-from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
 from airflow_provider_zohocrm.client.session import ZohoAuth, ZohoSession
 from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT, Timeout
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, minting, usable
@@ -43,6 +44,7 @@ class Transport:
     :param policy: what is repeated.
     :param timeout: seconds to connect and between two bytes, or a pair of both.
     :param on_token: is told every token before its first use, to have it masked in logs.
+    :param usage: counts what is used; None for one of its own, bounded by the connection's ``min_credits_remaining``.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Transport:
         policy: RetryPolicy | None = None,
         timeout: Timeout = DEFAULT_TIMEOUT,
         on_token: Callable[[str], None] | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self.credentials = credentials
         self.policy = policy or RetryPolicy()
-        self.usage = Usage()
+        self.usage = usage or Usage(min_remaining=credentials.min_credits_remaining)
+        self.limiter = limiter_of(credentials.token_key)
         self._store = store
         self._on_token = on_token
         self._accounts = ZohoSession(timeout)
@@ -125,6 +129,7 @@ class Transport:
         except ZohoCRMError as error:
             # A token that cannot be had is not asked for again by the call that needs it.
             error.exhausted = True
+            note_lasting(error, call, self.usage.remaining, time.time())
             raise
 
     def _authorised(self, once: Callable[[], T]) -> T:
@@ -157,9 +162,11 @@ class Transport:
             _as_transport_error(TOKEN_CALL),
             self._accounts.post(url, data=token_form(self.credentials)) as response,
         ):
-            return read_token_answer(
+            token = read_token_answer(
                 self.credentials, response.status_code, response.headers, response.content, time.time()
             )
+        self.usage.mint()
+        return token
 
     @contextmanager
     def _open(self, call: Call, *, stream: bool = False) -> Iterator[requests.Response]:
@@ -172,7 +179,15 @@ class Transport:
             body = jsontext.dumps(call.json)
             # Bulk read answers 415 without it (reference sheet §1.8).
             headers["Content-Type"] = "application/json"
-        self.usage.spend(call)
+        with self.limiter.slot():
+            self.usage.spend(call)
+            with self._sent(call, body, headers, stream=stream) as response:
+                yield response
+
+    @contextmanager
+    def _sent(
+        self, call: Call, body: Any, headers: dict[str, str], *, stream: bool
+    ) -> Iterator[requests.Response]:
         with (
             _as_transport_error(call),
             self.session.request(
@@ -185,9 +200,9 @@ class Transport:
                 auth=ZohoAuth(self.token, lambda _: call.base) if call.base else None,
             ) as response,
         ):
-            self.usage.took(response.elapsed.total_seconds())
-            if response.status_code == 429:
-                self.usage.refuse()
+            self.usage.answered(response.status_code, response.headers, response.elapsed.total_seconds())
+            if is_crowded(call, response.status_code):
+                self.limiter.refuse(self.usage.mean_seconds or 0.0)
             yield response
 
 

@@ -23,6 +23,7 @@ from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
+from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.client.versions import api_version as known_version
 from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoValidationError
 from airflow_provider_zohocrm.hooks.token_store import token_store
@@ -57,6 +58,9 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     :param timeout: seconds to connect and between two bytes, or a pair of both.
     :param retries: how often a call is repeated after a failure that may pass; the default outlasts some minutes.
+    :param min_credits_remaining: API credits that the organisation must have left after each call, in place of the
+        connection's; 0 for no bound.
+    :param usage: counts what is used; None for one of its own.
     """
 
     conn_name_attr = "zohocrm_conn_id"
@@ -71,12 +75,16 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         api_version: str | None = None,
         timeout: Timeout = DEFAULT_TIMEOUT,
         retries: int = DEFAULT_RETRIES,
+        min_credits_remaining: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__()
         self.zohocrm_conn_id = zohocrm_conn_id
         self.api_version = api_version
         self.timeout = timeout
         self.retries = retries
+        self.min_credits_remaining = min_credits_remaining
+        self._usage = usage or Usage()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -111,7 +119,12 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
     @cached_property
     def transport(self) -> Transport:
         """What sends the calls; made from the connection on first use."""
-        return self._transport(self.timeout, RetryPolicy(retries=self.retries))
+        transport = self._transport(self.timeout, RetryPolicy(retries=self.retries), usage=self._usage)
+        bound = transport.credentials.min_credits_remaining
+        self._usage.min_remaining = (
+            bound if self.min_credits_remaining is None else self.min_credits_remaining
+        )
+        return transport
 
     def get_conn(self) -> requests.Session:
         """Return an authenticated session.
@@ -145,6 +158,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         :return: the operator's result.
         :raises ZohoValidationError: before any request, for what cannot be right.
         :raises ZohoCreditLimitError: before a call that would cost more than ``max_credits``.
+        :raises ZohoLowCreditsError: before a call that would leave fewer credits than ``min_credits_remaining``.
         """
         from airflow_provider_zohocrm.extraction.extract import Extraction
         from airflow_provider_zohocrm.extraction.request import ExtractRequest
@@ -197,7 +211,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         step = "Connection"
         try:
             # Without the stored token, which would hide that the credentials no longer make one.
-            transport = self._transport((5.0, 8.0), RetryPolicy(retries=0), MemoryTokenStore())
+            transport = self._transport((5.0, 8.0), RetryPolicy(retries=0), MemoryTokenStore(), Usage())
             step = "Token"
             transport.token()
             step = "Organisation"
@@ -214,7 +228,13 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
             f"data centre {credentials.data_center}, {credentials.environment}, API {credentials.version.name})"
         )
 
-    def _transport(self, timeout: Timeout, policy: RetryPolicy, store: TokenStore | None = None) -> Transport:
+    def _transport(
+        self,
+        timeout: Timeout,
+        policy: RetryPolicy,
+        store: TokenStore | None = None,
+        usage: Usage | None = None,
+    ) -> Transport:
         # Slow, and of no use to those who only parse DAG files.
         from airflow_provider_zohocrm.client.transport import Transport
 
@@ -228,6 +248,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
             policy=policy,
             timeout=timeout,
             on_token=mask_secret,
+            usage=usage,
         )
 
 
@@ -246,6 +267,8 @@ class ZohoCRMAsyncHook(BaseHook):
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     :param timeout: seconds for a whole call.
     :param retries: how often a call is repeated after a failure that may pass.
+    :param min_credits_remaining: API credits that the organisation must have left after each call, in place of the
+        connection's; 0 for no bound.
     """
 
     def __init__(
@@ -255,12 +278,16 @@ class ZohoCRMAsyncHook(BaseHook):
         api_version: str | None = None,
         timeout: float = 60.0,
         retries: int = DEFAULT_RETRIES,
+        min_credits_remaining: int | None = None,
     ) -> None:
         super().__init__()
         self.zohocrm_conn_id = zohocrm_conn_id
         self.api_version = api_version
         self.timeout = timeout
         self.retries = retries
+        self.min_credits_remaining = min_credits_remaining
+        self.usage = Usage(min_remaining=min_credits_remaining)
+        """What was asked of Zoho by this hook so far."""
         self._client: AsyncZohoCRMClient | None = None
         self._exit = AsyncExitStack()
 
@@ -283,7 +310,9 @@ class ZohoCRMAsyncHook(BaseHook):
         transport = await self._exit.enter_async_context(
             shared_transport((credentials, self.timeout, self.retries), make)
         )
-        self._client = AsyncZohoCRMClient(transport)
+        if self.min_credits_remaining is None:
+            self.usage.min_remaining = credentials.min_credits_remaining
+        self._client = AsyncZohoCRMClient(transport, self.usage)
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -22,7 +22,6 @@ from airflow_provider_zohocrm.loading.delivery import Batch, Delivery
 from airflow_provider_zohocrm.loading.inputs import Position
 from airflow_provider_zohocrm.loading.keys import duplicate_check, keys_of
 from airflow_provider_zohocrm.loading.outcome import Outcome
-from airflow_provider_zohocrm.loading.pace import Pace
 from airflow_provider_zohocrm.loading.ranges import inside, ranges
 from airflow_provider_zohocrm.loading.scheduler import Item, Scheduler
 from airflow_provider_zohocrm.loading.senders import Senders
@@ -203,7 +202,6 @@ class Load:
         # Airflow is told of the token by the thread of the task.
         api.transport.token()
         self._senders: Senders[Batch, list[tuple[Item, Result | ZohoCRMError]]] = Senders(delivery.send)
-        self._pace = Pace(request.max_concurrency, api.usage.refused, now)
         self._count = self._inputs.count()
         self._started = self._told = self._saved = now
         self._before = self.outcome.total
@@ -257,7 +255,7 @@ class Load:
     def _start(self) -> None:
         """Send as many batches as may be under way."""
         begun: list[Batch] = []
-        while self._failure is None and len(self._sending) + len(begun) < self._pace.limit:
+        while self._failure is None and len(self._sending) + len(begun) < self._at_once:
             batch = self._next()
             if batch is None:
                 break
@@ -272,6 +270,11 @@ class Load:
             self._journal()
         for batch in begun:
             self._senders.start(batch)
+
+    @property
+    def _at_once(self) -> int:
+        """Calls that may be under way together now; what the process does beside this load has its share."""
+        return min(self._request.max_concurrency, self._api.transport.limiter.limit)
 
     def _next(self) -> Batch | None:
         if self._pieces:
@@ -430,8 +433,7 @@ class Load:
     # --- checkpoint and progress -------------------------------------------------------------------------------
 
     def _look_at_clock(self) -> None:
-        now, usage = time.monotonic(), self._api.usage
-        self._pace.look(usage.refused, now, usage.mean_seconds)
+        now = time.monotonic()
         if now - self._told >= PROGRESS:
             self._told = now
             self._tell_progress()
@@ -511,7 +513,7 @@ class Load:
             rate,
             f"{self.outcome.counts['rejected']:,}",
             f"{self._used()[1]:,}",
-            self._pace.limit,
+            self._at_once,
             left,
         )
 

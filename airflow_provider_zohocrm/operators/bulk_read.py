@@ -385,6 +385,7 @@ class ZohoBulkReadOperator(ZohoOperator):
                 poll_interval=first,
                 max_poll_interval=longest,
                 api_version=given(self.api_version),
+                min_credits_remaining=self._min_credits(),
             ),
         )
         raise AssertionError("defer returned")

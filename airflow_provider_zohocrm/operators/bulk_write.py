@@ -287,6 +287,7 @@ class ZohoBulkWriteOperator(WritingOperator):
                 poll_interval=first,
                 max_poll_interval=longest,
                 api_version=given(self.api_version),
+                min_credits_remaining=self._min_credits(),
                 trigger=BulkWriteJobTrigger,
             ),
         )

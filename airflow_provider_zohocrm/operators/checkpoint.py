@@ -10,6 +10,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import task_state_store
+from airflow_provider_zohocrm.operators.usage import XCOM_KEY, current_account
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,8 @@ _LARGE = 64_000
 
 class Checkpoint:
     """A plain JSON value under one key of Airflow's task state store; does nothing where there is no store.
+
+    What the task has used of Zoho's quotas is kept beside it.
 
     Airflow keeps the store over retries and also over "Clear", which means "run again" to its users. A task that is
     cleared gets a new ``max_tries`` (``clear_task_instances`` sets it to the tries so far plus the retries), so a value
@@ -60,11 +63,13 @@ class Checkpoint:
             return None
         if kept.get("max_tries") != self._max_tries:
             log.info("The task was cleared: starting from the beginning")
-        elif kept.get("fingerprint") != self._fingerprint:
-            log.info("The task was changed since its last try: starting from the beginning")
         else:
-            value: dict[str, Any] = _unpacked(kept)
-            return value
+            if (account := current_account.get()) is not None:
+                account.resume(kept.get(XCOM_KEY))
+            if kept.get("fingerprint") == self._fingerprint:
+                value: dict[str, Any] = _unpacked(kept)
+                return value
+            log.info("The task was changed since its last try: starting from the beginning")
         self.delete()
         return None
 
@@ -73,6 +78,8 @@ class Checkpoint:
         if self._store is None:
             return
         kept = {"fingerprint": self._fingerprint, "max_tries": self._max_tries, **_packed(value)}
+        if (account := current_account.get()) is not None:
+            kept[XCOM_KEY] = dict(account.total)
         try:
             self._store.set(self._key, kept)
         except Exception as error:  # noqa: BLE001  # as above

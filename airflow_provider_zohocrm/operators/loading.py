@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import AirflowFailException
+from airflow_provider_zohocrm._compat import fail_exception
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
@@ -140,7 +140,7 @@ class WritingOperator(ZohoOperator):
         if truth(self.durable, "durable") is False:
             self.log.warning("%s: all are inserted again, as durable=False says", danger)
             return
-        raise AirflowFailException(
+        raise fail_exception(
             f"{danger}: a retry would insert them again. Look what {self.module} holds, and clear the task to insert all "
             "records. To have retries, upsert by a unique field; or set durable=False if records may be there twice."
         )

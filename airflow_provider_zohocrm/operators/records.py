@@ -320,6 +320,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
                         poll_interval=request.poll_interval,
                         max_poll_interval=request.max_poll_interval,
                         api_version=given(self.api_version),
+                        min_credits_remaining=self._min_credits(),
                     ),
                 )
                 raise AssertionError("defer returned")

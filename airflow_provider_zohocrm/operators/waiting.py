@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoLowCreditsError
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.job_run import JobRun
@@ -23,12 +23,15 @@ def deferral(
     max_poll_interval: float,
     api_version: str | None,
     trigger: type[JobTrigger] | None = None,
+    min_credits_remaining: int | None = None,
 ) -> dict[str, Any]:
     """Build the arguments of ``BaseOperator.defer`` that tell what is waited for, and how long.
 
     :param export: the export whose jobs are waited for.
     :param timeout: seconds that one job may take.
     :param trigger: the trigger for its kind of job; None for that of bulk read.
+    :param min_credits_remaining: API credits that the organisation must have left after each look; None for what the
+        connection says.
     """
     # Slow, and of no use to those who only parse DAG files.
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
@@ -43,6 +46,7 @@ def deferral(
             max_poll_interval=max_poll_interval,
             end_time=end_time,
             api_version=api_version,
+            min_credits_remaining=min_credits_remaining,
         ),
         # A back-stop for a trigger that never fires; the trigger's own deadline comes first.
         "timeout": timedelta(seconds=max(0.0, end_time - time.time()) + 10 * max_poll_interval),
@@ -58,8 +62,13 @@ def check_event(
 
     :param error: what to raise if the trigger failed.
     :raises ZohoCRMError: if a job did not end in time, or the trigger failed.
+    :raises ZohoLowCreditsError: if the trigger looks no more because API credits are to be left for others.
     """
     told = event if isinstance(event, dict) else {}
+    if told.get("status") == "low_credits":
+        raise ZohoLowCreditsError(
+            str(told["message"]), remaining=told["credits_remaining"], wanted=told["min_credits_remaining"]
+        )
     if told.get("status") == "timeout":
         raise export.timed_out(timeout)
     if told.get("status") != "success" and not (told.get("status") == "error" and told.get("jobs")):

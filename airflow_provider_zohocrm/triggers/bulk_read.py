@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class BulkReadJobTrigger(JobTrigger):
     """Fire once when a bulk read job has completed, has failed, or takes too long; of several jobs, the first that does.
 
-    The event is ``{"status": "success" | "error" | "timeout", "job_id", "state", "count", "more_records", "message",
-    "jobs"}``, where ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that may pass
+    The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "job_id", "state", "count", "more_records", "message",
+    "jobs", "api_usage"}``, where ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that may pass
     are outlasted until ``end_time``.
 
     :param job_id: the job's id, or those of several jobs in the order in which they were submitted: Zoho works on them
@@ -28,6 +28,8 @@ class BulkReadJobTrigger(JobTrigger):
     :param max_poll_interval: the longest seconds between two looks.
     :param end_time: Unix time at which to give up.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
+    :param min_credits_remaining: API credits that the organisation must have left after each look, in place of the
+        connection's; 0 for no bound. Where it has fewer, the status is ``low_credits``.
     """
 
     what = "Bulk read job"

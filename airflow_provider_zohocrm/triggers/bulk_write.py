@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class BulkWriteJobTrigger(JobTrigger):
     """Fire once when a bulk write job has completed, has failed, or takes too long; of several jobs, the first that does.
 
-    The event is ``{"status": "success" | "error" | "timeout", "job_id", "state", "written", "message", "jobs"}``, where
+    The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "job_id", "state", "written", "message", "jobs",
+    "api_usage"}``, where
     ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that may pass are outlasted until
     ``end_time``.
 
@@ -28,6 +29,8 @@ class BulkWriteJobTrigger(JobTrigger):
     :param max_poll_interval: the longest seconds between two looks.
     :param end_time: Unix time at which to give up.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
+    :param min_credits_remaining: API credits that the organisation must have left after each look, in place of the
+        connection's; 0 for no bound. Where it has fewer, the status is ``low_credits``.
     """
 
     what = "Bulk write job"

@@ -14,6 +14,7 @@ from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, po
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoCRMError,
+    ZohoLowCreditsError,
     ZohoNotFoundError,
     ZohoRateLimitError,
     ZohoServerError,
@@ -42,9 +43,9 @@ _SPREAD = 0.005
 class JobTrigger(BaseTrigger):
     """Fire once when a job has ended or takes too long; of several jobs, the first that does.
 
-    The event is ``{"status": "success" | "error" | "timeout", "job_id", "state", "message", "jobs"}`` and what
-    :meth:`_result` adds, where ``jobs`` are the states of all jobs that are known to have ended, by id. Failures that
-    may pass are outlasted until ``end_time``.
+    The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "job_id", "state", "message", "jobs",
+    "api_usage"}`` and what :meth:`_result` adds, where ``jobs`` are the states of all jobs that are known to have ended,
+    by id, and ``api_usage`` is what the looks have used. Failures that may pass are outlasted until ``end_time``.
     """
 
     what = "Job"
@@ -60,6 +61,7 @@ class JobTrigger(BaseTrigger):
         max_poll_interval: float = LONGEST_POLL,
         end_time: float | None = None,
         api_version: str | None = None,
+        min_credits_remaining: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.job_id = job_id
@@ -68,6 +70,7 @@ class JobTrigger(BaseTrigger):
         self.max_poll_interval = max_poll_interval
         self.end_time = end_time
         self.api_version = api_version
+        self.min_credits_remaining = min_credits_remaining
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Describe the trigger in plain JSON."""
@@ -80,6 +83,7 @@ class JobTrigger(BaseTrigger):
                 "max_poll_interval": self.max_poll_interval,
                 "end_time": self.end_time,
                 "api_version": self.api_version,
+                "min_credits_remaining": self.min_credits_remaining,
             },
         )
 
@@ -107,17 +111,26 @@ class JobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the jobs until one has ended, and tell how."""
         JobTrigger._waiting += 1
+        used: dict[str, Any] = {}
         try:
             hooks = await _imported_hooks()
-            async with hooks.ZohoCRMAsyncHook(
-                self.zohocrm_conn_id, api_version=self.api_version, retries=_RETRIES_PER_LOOK
-            ) as hook:
-                event = await self._wait(hook)
+            hook = hooks.ZohoCRMAsyncHook(
+                self.zohocrm_conn_id,
+                api_version=self.api_version,
+                retries=_RETRIES_PER_LOOK,
+                min_credits_remaining=self.min_credits_remaining,
+            )
+            try:
+                async with hook:
+                    event = await self._wait(hook)
+            finally:
+                used = {"api_usage": dict(hook.usage.counts)} if hook.usage.calls else {}
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
             event = self._event(self.job_ids[0], "error", message=f"{type(error).__name__}: {error}")
         finally:
             JobTrigger._waiting -= 1
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+        # Also of looks that failed; those of a triggerer that died are told by nobody.
+        yield TriggerEvent({**event, **used})  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
         """Tell that the job goes on; Zoho offers no way to cancel it. Called by Airflow 3.3 and newer."""
@@ -137,6 +150,9 @@ class JobTrigger(BaseTrigger):
             except ZohoNotFoundError as error:
                 message = f"{type(error).__name__}: {error}"
                 return self._event(head, "error", message=message, jobs={head: "NOT FOUND"})
+            except ZohoLowCreditsError as error:
+                known = {"credits_remaining": error.remaining, "min_credits_remaining": error.wanted}
+                return self._event(head, "low_credits", message=str(error), **known)
             except _PASSING as error:
                 pause = _pause_after(error)
                 self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)

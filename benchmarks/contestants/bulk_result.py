@@ -43,7 +43,7 @@ if __name__ == "__main__":
         **given["options"],
     )
     deferral = deferred(operator)
-    resume = getattr(operator, deferral.method_name)
     event = asyncio.run(fired(deferral.trigger))
     with work(given) as result:
-        result["rows"] = resume({}, event, **(deferral.kwargs or {}))["records"]
+        arguments = {**(deferral.kwargs or {}), "event": event}
+        result["rows"] = operator.resume_execution(deferral.method_name, arguments, {})["records"]

@@ -58,6 +58,7 @@ class TestConnection:
             "api_url",
             "accounts_url",
             "upload_url",
+            "min_credits_remaining",
             "auth_store",
         ]
         for name, field in form["extra_fields"].items():
@@ -172,6 +173,14 @@ class TestBulkRead:
         assert len(rows) == result["records"] == file["records"] == 1200
         assert result["more_records"] is False
         assert file["job_id"] == airflow.xcom(self.DAG, run, task, "job_id")
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_usage_is_told_over_the_deferral(self, airflow: RealAirflow, run: str, task: str) -> None:
+        usage = airflow.xcom(self.DAG, run, task, "api_usage")
+        # A job costs 50 credits, each of the looks before, during and after the deferral one.
+        assert usage["credits"] - usage["calls"] == 49
+        assert usage["calls"] >= 5
+        assert usage["rate_limited"] == 0
 
     @pytest.mark.usefixtures("run")
     def test_triggerer_was_not_blocked(self, airflow: RealAirflow) -> None:

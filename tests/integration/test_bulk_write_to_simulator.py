@@ -355,8 +355,8 @@ def test_an_input_that_has_changed_is_not_joined_with_the_results(simulated, tmp
         ZohoBulkWriteOperator(**options).execute(context())
     path.write_text("".join(json.dumps(one) + "\n" for one in leads(10, 5)))
     with pytest.raises(ZohoStorageError, match="has changed"):
-        ZohoBulkWriteOperator(**options).execute_complete(
-            context(), event={"status": "success"}, **deferred.value.kwargs
+        ZohoBulkWriteOperator(**options).resume_execution(
+            "execute_complete", {**deferred.value.kwargs, "event": {"status": "success"}}, context()
         )
 
 

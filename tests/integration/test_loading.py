@@ -368,7 +368,7 @@ def test_too_many_calls_are_refused_and_the_load_slows_down_instead_of_failing(s
     done._api.transport.policy = RetryPolicy(base=0.05, cap=0.2)
     assert done.run()["inserted"] == 1000
     assert 429 in statuses(simulator, "upsert")
-    assert done._pace.limit < 8
+    assert done._at_once < 8
 
 
 def test_only_the_records_that_are_locked_are_sent_again(simulated, quick):

@@ -132,7 +132,10 @@ def run_to_end(
         here = outcome
         here.events = through_json(events_of(rebuilt(here.path, here.trigger), limit))
         assert len(here.events) == 1, f"a trigger fires once, not {len(here.events)} times"
+        arguments = {**here.kwargs, "event": here.events[0]}
         outcome = step(
-            lambda here=here: getattr(make(), here.method)(task_context, event=here.events[0], **here.kwargs)
+            lambda here=here, arguments=arguments: make().resume_execution(
+                here.method, arguments, task_context
+            )
         )
     return through_json(outcome), deferrals

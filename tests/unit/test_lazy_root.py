@@ -21,6 +21,9 @@ PUBLIC = {
     "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
     "BulkWriteJobTrigger": "airflow_provider_zohocrm.triggers.bulk_write",
     "ZohoCRMError": "airflow_provider_zohocrm.exceptions",
+    "ZohoRetryPolicy": "airflow_provider_zohocrm.retry_policy",
+    "fail_at_once": "airflow_provider_zohocrm.retry_policy",
+    "retry_decision": "airflow_provider_zohocrm.retry_policy",
 }
 
 

@@ -63,6 +63,7 @@ def test_every_field_of_the_design_is_in_the_form(connection_type):
         "accounts_url",
         "upload_url",
         "auth_store",
+        "min_credits_remaining",
     }
 
 

@@ -34,8 +34,8 @@ LOADING = [
     ZohoBulkWriteOperator,
 ]
 OPERATORS = [ZohoGetRecordsOperator, ZohoBulkReadOperator, *LOADING]
-# Airflow's own switch, which other operators do not template either.
-NOT_TYPED = {"deferrable"}
+# Airflow's own, which other operators do not template either.
+NOT_TYPED = {"deferrable", "retry_policy"}
 
 every_operator = pytest.mark.parametrize("operator", OPERATORS, ids=lambda one: one.__name__)
 

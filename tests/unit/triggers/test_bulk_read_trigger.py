@@ -12,6 +12,7 @@ from support.running import events_of, rebuilt
 from support.zoho import job
 
 from airflow_provider_zohocrm._compat import BaseTrigger
+from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import (
     ZohoAuthenticationError,
     ZohoNotFoundError,
@@ -56,6 +57,7 @@ def answers(monkeypatch):
     class Hook:
         def __init__(self, *args, **kwargs):
             made.append((args, kwargs))
+            self.usage = Usage()
 
         async def __aenter__(self):
             return self
@@ -92,7 +94,13 @@ def server_error(status=500):
 
 
 def test_serialize_is_plain_json_under_the_public_name():
-    made = trigger(poll_interval=12.5, max_poll_interval=40, end_time=1_800_000_000.25, api_version="v7")
+    made = trigger(
+        poll_interval=12.5,
+        max_poll_interval=40,
+        end_time=1_800_000_000.25,
+        api_version="v7",
+        min_credits_remaining=500,
+    )
     assert made.serialize() == (
         "airflow_provider_zohocrm.triggers.bulk_read.BulkReadJobTrigger",
         {
@@ -102,6 +110,7 @@ def test_serialize_is_plain_json_under_the_public_name():
             "max_poll_interval": 40,
             "end_time": 1_800_000_000.25,
             "api_version": "v7",
+            "min_credits_remaining": 500,
         },
     )
 
@@ -315,7 +324,7 @@ def several(monkeypatch):
     def say(**states):
         class Hook:
             def __init__(self, *args, **kwargs):
-                pass
+                self.usage = Usage()
 
             async def __aenter__(self):
                 return self

@@ -41,6 +41,7 @@ def test_a_job_that_completes_fires_once_with_what_it_has_written(zoho, running)
     done = job("77", "COMPLETED", resource=[{"file": file}], result={"download_url": "https://x"})
     zoho.on("GET", f"{WRITE}/77", job("77", running), done)
     (event,) = events_of(trigger())
+    assert event.pop("api_usage")["calls"] == 2
     assert event == {
         "status": "success",
         "job_id": "77",
