@@ -286,7 +286,7 @@ class Load:
 
     def _read_ahead(self) -> None:
         """Make the next batches while Zoho works: answers come together, and what they free is used at once."""
-        for batches in range(1, self._pace.limit + 1):
+        for batches in range(1, self._at_once + 1):
             if self._failure is not None or self._senders.done:
                 return
             self._fill(batches)
