@@ -256,7 +256,10 @@ class Renewal:
             # Who took long to write may have written over a claim that had settled: it gives that task time to mint.
             settle = min(max(_SETTLE, 4 * (self._clock() - begun)), _LONGEST_SETTLE)
             yield self._pause(settle)
-            won = (yield from self._ask(self._store.read, name)) == mine
+            found = yield from self._ask(self._store.read, name)
+            if found == seen:
+                raise _StoreError(LookupError("what was written cannot be read"))
+            won = found == mine
         if won:
             self._mine = mine
         return bool(won)

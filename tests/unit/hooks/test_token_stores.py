@@ -92,7 +92,9 @@ def test_a_connection_that_names_no_store_follows_the_configuration(
     zoho.on("GET", "/crm/v8/org", ORGANISATION)
     ZohoCRMHook().get_organization()
     assert variables == {}
-    assert len(list((temporary / "a" / "b").glob("zohocrm_token_*"))) == 4  # token and claim, and a lock for each
+    assert (
+        len(list((temporary / "a" / "b").glob("zohocrm_token_*"))) == 4
+    )  # token and claim, and a lock for each
 
 
 def test_the_connection_goes_before_the_configuration(connection, variables, temporary, zoho, monkeypatch):
