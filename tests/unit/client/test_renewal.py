@@ -113,10 +113,11 @@ class World:
             self.now, _, action, args = heapq.heappop(self.queue)
             action(*args)
 
-    def start(self, after=0.0, *, skew=0.0, refused=(), retries=9, done=None, dies_after=None):
+    def start(self, after=0.0, *, skew=0.0, latency=None, refused=(), retries=9, done=None, dies_after=None):
         """Let a task look for a token.
 
         :param skew: seconds by which its host's clock is ahead.
+        :param latency: least and most seconds that one access to the store takes; those of the world if absent.
         :param dies_after: steps after which it is killed.
         """
 
@@ -131,11 +132,12 @@ class World:
                 clock=lambda: self.now,
                 uniform=self.random.uniform,
             ).find()
-            self.advance(steps, steps.send, None, self.now, done or self.found.append, dies_after, skew)
+            host = (skew, latency or self.latency)
+            self.advance(steps, steps.send, None, self.now, done or self.found.append, dies_after, host)
 
         self.at(after, begin)
 
-    def advance(self, steps, resume, answer, begun, done, dies_after, skew):
+    def advance(self, steps, resume, answer, begun, done, dies_after, host):
         try:
             step = resume(answer)
         except StopIteration as end:
@@ -148,25 +150,25 @@ class World:
             if dies_after == 0:
                 return
             dies_after -= 1
-        rest = (begun, done, dies_after, skew)
+        rest = (begun, done, dies_after, host)
         if isinstance(step, Pause):
             self.at(step.seconds, self.advance, steps, steps.send, None, *rest)
         elif isinstance(step, Tell):
             self.advance(steps, steps.send, None, *rest)
         else:
             before, after = (
-                self.random.uniform(*(self.mint_time if isinstance(step, Mint) else self.latency)) / 2
+                self.random.uniform(*(self.mint_time if isinstance(step, Mint) else host[1])) / 2
                 for _ in range(2)
             )
             self.at(before, self.perform, step, after, steps, *rest)
 
-    def perform(self, step, after, steps, begun, done, dies_after, skew):
+    def perform(self, step, after, steps, begun, done, dies_after, host):
         try:
-            answer = step.function(*step.args) if isinstance(step, Ask) else self.zoho.mint(skew)
+            answer = step.function(*step.args) if isinstance(step, Ask) else self.zoho.mint(host[0])
         except Exception as error:  # noqa: BLE001  # the task is told
-            self.at(after, self.advance, steps, steps.throw, error, begun, done, dies_after, skew)
+            self.at(after, self.advance, steps, steps.throw, error, begun, done, dies_after, host)
         else:
-            self.at(after, self.advance, steps, steps.send, answer, begun, done, dies_after, skew)
+            self.at(after, self.advance, steps, steps.send, answer, begun, done, dies_after, host)
 
     def put(self, value, left):
         token = Token(value, "", self.now + left, LIFE)
@@ -293,6 +295,15 @@ def test_a_slow_accounts_server_makes_nobody_take_the_claim():
     assert len(world.found) == 30
 
 
+def test_who_writes_slowly_over_a_claim_that_stands_gives_that_task_time_to_mint():
+    world = World(mint_time=(20, 20))
+    world.start(0, latency=(4, 4))  # reads that there is no claim at 6 s, writes its own at 10 s
+    world.start(7)  # claims at 7 s, mints from 9 to 29 s
+    world.run()
+    assert len(world.found) == 2
+    assert len(world.zoho.mints) == 1
+
+
 def test_failures_that_pass_are_repeated_by_the_one_that_claimed():
     world = World(latency=(0.01, 0.1))
     world.zoho.script = [ZohoServerError("down", status=503), ZohoTransportError("reset"), None]
@@ -403,6 +414,10 @@ def test_a_store_that_fails_is_replaced_by_the_memory_of_the_process(method, dam
         world.start(20)
     world.run()
     assert len(world.values) == len(world.zoho.mints) == 1
+    begun = world.now
+    world.start()
+    world.run()
+    assert world.now == begun  # a store that failed just now is not asked again
     assert caplog.text.count("cannot be shared") == 1
     assert "away" not in caplog.text
 
