@@ -53,9 +53,11 @@ __all__ = [
     "airflow_retry_decision",
     "async_connection",
     "async_mask_secret",
+    "configured",
     "count_metric",
     "default_deferrable",
     "fail_exception",
+    "fernet",
     "mask_secret",
     "object_storage_path",
     "read_variable",
@@ -83,6 +85,18 @@ def __getattr__(name: str) -> Any:
 def default_deferrable() -> bool:
     """Tell whether operators wait in the triggerer unless told otherwise (``[operators] default_deferrable``)."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def configured(option: str) -> str:
+    """Return an option of the section ``[zohocrm]`` of Airflow's configuration; empty if it is not set."""
+    return str(conf.get("zohocrm", option, fallback="") or "").strip()
+
+
+def fernet() -> Any:
+    """Return what Airflow encrypts with (``encrypt``, ``decrypt``); without a Fernet key it leaves bytes as they are."""
+    from airflow.models.crypto import get_fernet
+
+    return get_fernet()
 
 
 def mask_secret(secret: str) -> None:

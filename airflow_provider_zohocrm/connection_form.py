@@ -70,12 +70,13 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     ),
     # Not "token_store": a name that holds "token" makes Airflow take the value for a secret, hide the choice in the
     # form and mask words like "memory" in all logs.
+    # No default: what is left empty follows Airflow's configuration. Suggestions and no choices: a dotted path is fine.
     "auth_store": _field(
         "Token store",
-        "How tasks share one access token (Zoho mints 10 in 10 minutes): an Airflow Variable, a file on this host, "
-        "or the memory of one process.",
-        enum=["variable", "file", "memory"],
-        default="variable",
+        "How tasks share one access token (Zoho mints 10 in 10 minutes): variable (an Airflow Variable), file (on this "
+        "host), memory (of one process), or the dotted path of a class of yours. Empty: what [zohocrm] token_store in "
+        "Airflow's configuration says, else variable.",
+        examples=["variable", "file", "memory"],
     ),
 }
 

@@ -17,6 +17,31 @@ from airflow_provider_zohocrm.connection_form import (
 
 _INTEGRATION = "Zoho CRM"
 
+_CONFIG: dict[str, Any] = {
+    "zohocrm": {
+        "description": "Settings for all connections of type zohocrm.",
+        "options": {
+            "token_store": {
+                "description": "How tasks share one access token, for connections that leave it open: an Airflow "
+                "Variable (variable), a file on this host (file), the memory of one process (memory), or the dotted "
+                "path of a class.\n",
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": "my_company.tokens.RedisTokenStore",
+                "default": "variable",
+            },
+            "token_folder": {
+                "description": "Folder of the token store file, which only its owner may be able to read. Empty: one "
+                "below the temporary folder.\n",
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": "/opt/airflow/zohocrm-tokens",
+                "default": "",
+            },
+        },
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Describe the provider to Airflow.
@@ -61,6 +86,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "config": _CONFIG,
     }
 
 

@@ -35,11 +35,15 @@ _give_airflow_a_home()
 
 @pytest.fixture(autouse=True)
 def no_token_of_another_test() -> Iterator[None]:
+    from airflow_provider_zohocrm.client import renewal
     from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS
 
-    PROCESS_TOKENS._tokens.clear()
+    kept = (PROCESS_TOKENS._tokens, renewal._unshared, renewal._warned)
+    for one in kept:
+        one.clear()
     yield
-    PROCESS_TOKENS._tokens.clear()
+    for one in kept:
+        one.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +79,9 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Repeat refused calls at once; the list holds what the policy would have waited."""
+    from airflow_provider_zohocrm.client.aio import AsyncTransport
     from airflow_provider_zohocrm.client.retry import RetryPolicy
+    from airflow_provider_zohocrm.client.transport import Transport
 
     waits: list[float] = []
     options = RetryPolicy.options
@@ -94,7 +100,13 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
         return {**given, "wait": wait, "before_sleep": before_sleep}
 
+    async def async_pause(seconds: float) -> None:
+        waits.append(seconds)
+
     monkeypatch.setattr(RetryPolicy, "options", at_once)
+    # Between two tries to get a token.
+    monkeypatch.setattr(Transport, "_pause", staticmethod(waits.append))
+    monkeypatch.setattr(AsyncTransport, "_pause", staticmethod(async_pause))
     return waits
 
 

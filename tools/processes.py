@@ -70,14 +70,25 @@ class OwnedProcess:
     """A program in a session of its own, with its output in a file; all of its descendants end with it.
 
     The session and not only the process group, because Airflow gives every task a group of its own.
+
+    :param user: whose rights it gets; those of the caller if absent.
+    :param stop_signal: what asks it to end.
     """
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.command = list(command)
         self.log = log
         self.environment = None if environment is None else dict(environment)
+        self.user = user
+        self.stop_signal = stop_signal
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -97,6 +108,7 @@ class OwnedProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=self.user,
             )
 
     def check(self) -> None:
@@ -123,9 +135,16 @@ class OwnedProcess:
         """
         if self._process is None:
             return
-        self._signal(signal.SIGTERM)
+        self._signal(self.stop_signal)
         with suppress(DeadlineError):
-            wait_for("the end of the processes", lambda: not self._living(), timeout=patience, interval=0.1)
+            wait_for("the end of the processes", lambda: not self.living(), timeout=patience, interval=0.1)
+        self.kill(patience)
+
+    def kill(self, patience: float = 15) -> None:
+        """End the program and all its descendants at once, as when their machine fails.
+
+        :param patience: seconds after which it is an error that some remain.
+        """
         # Again each time: one that was just being born is not in the first list.
         wait_for(
             "the end of killed processes",
@@ -136,13 +155,14 @@ class OwnedProcess:
         self._process = None
 
     def _signal(self, number: signal.Signals) -> list[psutil.Process]:
-        living = self._living()
+        living = self.living()
         for process in living:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
         return living
 
-    def _living(self) -> list[psutil.Process]:
+    def living(self) -> list[psutil.Process]:
+        """Return the program and its descendants."""
         if self._process is None:
             return []
         self._process.poll()  # collects the exit status, without which the program stays a zombie

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.client.answers import is_crowded, read_answer
 from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
+from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, Pause, Renewal, Step, Steps, Tell
 from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
-from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, usable
+from airflow_provider_zohocrm.client.tokens import MOST_REFUSED, PROCESS_TOKENS, TokenStore, usable
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
@@ -68,6 +70,8 @@ class AsyncTransport:
         self._on_token = on_token
         self._blocking = blocking
         self._token: Token | None = None
+        self._told: set[str] = set()
+        self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         self._minting = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
@@ -101,23 +105,15 @@ class AsyncTransport:
         finally:
             _usage.reset(mine)
 
-    async def token(self, refused: str | None = None) -> Token:
+    async def token(self, refused: Collection[str] = ()) -> Token:
         """Return a token that may be used: ours, a stored one, or a new one.
 
-        :param refused: value of a token Zoho has just refused.
+        :param refused: values of tokens Zoho has just refused.
         """
         async with self._minting:
-            now = time.time()
-            token = usable(self._token, refused, now)
+            token = usable(self._token, refused, time.time(), self._early)
             if token is None:
-                key = self.credentials.token_key
-                token = usable(await self._blocking(self._store.load, key), refused, now)
-                if token is None:
-                    token = await self._repeated(TOKEN_CALL, self._mint)
-                    await self._blocking(self._store.save, key, token)
-                if self._on_token is not None:
-                    await self._on_token(token.value)
-                self._token = token
+                token = self._token = await self._another(refused)
             return token
 
     async def _repeated(self, call: Call, once: Callable[..., Awaitable[T]], *args: Any) -> T:
@@ -125,19 +121,71 @@ class AsyncTransport:
         try:
             return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
         except ZohoCRMError as error:
-            # A token that cannot be had is not asked for again by the call that needs it.
             error.exhausted = True
             usage = _usage.get()
             note_lasting(error, call, None if usage is None else usage.remaining, time.time())
             raise
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:
-        token = await self.token()
+        """Send a request, again with another token if Zoho refuses the one it was sent with."""
+        refused: list[str] = []
+        while True:
+            token = await self.token(refused)
+            try:
+                return await self._exchange(call, token)
+            except ZohoAuthenticationError:
+                # One that was stored may be dead as well; one that was just minted is refused for another reason.
+                if (refused and token.new) or len(refused) == MOST_REFUSED:
+                    raise
+                log.info("Zoho refused the access token; taking another one")
+                refused.append(token.value)
+
+    async def _another(self, refused: Collection[str]) -> Token:
+        renewal = Renewal(
+            self._store,
+            self.credentials.token_key,
+            self.policy,
+            refused=refused,
+            early=self._early,
+            told=self._told,
+            now=time.time,
+            clock=time.monotonic,
+        )
         try:
-            return await self._exchange(call, token)
-        except ZohoAuthenticationError:
-            log.info("Zoho refused the access token; taking another one")
-            return await self._exchange(call, await self.token(refused=token.value))
+            return await self._drive(renewal.find())
+        except ZohoCRMError as error:
+            # A token that cannot be had is not asked for again by the call that needs it.
+            error.exhausted = True
+            raise
+
+    async def _drive(self, steps: Steps[T]) -> T:
+        """Take the steps of a generator until it returns, as :func:`~..renewal.drive` does."""
+        error: Exception | None = None
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = error = None
+            try:
+                answer = await self._take(step)
+            except Exception as raised:  # noqa: BLE001  # the generator decides about it
+                error = raised
+
+    async def _take(self, step: Step) -> Any:
+        if isinstance(step, Ask):
+            return await self._blocking(step.function, *step.args)
+        if isinstance(step, Pause):
+            return await self._pause(step.seconds)
+        if isinstance(step, Tell):
+            return await self._on_token(step.value) if self._on_token is not None else None
+        return await self._mint()
+
+    @staticmethod
+    async def _pause(seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     async def _exchange(self, call: Call, token: Token) -> dict[str, Any] | None:
         headers = {**call.headers, "Authorization": f"Zoho-oauthtoken {token.value}"}
@@ -154,7 +202,14 @@ class AsyncTransport:
 
     async def _mint(self) -> Token:
         url = self.credentials.accounts_url + TOKEN_CALL.path
-        status, headers, content = await self._request(TOKEN_CALL, url, data=token_form(self.credentials))
+        # A task that holds the claim for longer would be taken for dead.
+        request = self._request(TOKEN_CALL, url, data=token_form(self.credentials))
+        try:
+            status, headers, content = await asyncio.wait_for(request, MINT_TIMEOUT)
+        except asyncio.TimeoutError:
+            raise ZohoTransportError(
+                f"{TOKEN_CALL}: no whole answer from Zoho within {MINT_TIMEOUT:.0f} s."
+            ) from None
         token = read_token_answer(self.credentials, status, headers, content, time.time())
         if (usage := _usage.get()) is not None:
             usage.mint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,12 +25,19 @@ if TYPE_CHECKING:
 GRANT_TYPES = ("refresh_token", "client_credentials")
 TOKEN_STORES = ("variable", "file", "memory")
 
+_DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+
+
+def is_token_store(name: str) -> bool:
+    """Tell whether a name is that of a token store, or a dotted path that may be one."""
+    return name in TOKEN_STORES or _DOTTED_PATH.fullmatch(name) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class ZohoCredentials:
     """Checked fields of a connection. Its ``repr`` shows no secret.
 
-    Build it with :meth:`from_fields`.
+    Build it with :meth:`from_fields`. ``token_store`` is empty if the connection does not choose one.
     """
 
     client_id: str
@@ -77,6 +85,17 @@ class ZohoCredentials:
                 )
             return value
 
+        def token_store() -> str:
+            # The form cannot name it token_store (see connection_form.py); a connection written as JSON may.
+            key = "auth_store" if text("auth_store") else "token_store"
+            value = text(key) if "." in text(key) else text(key).lower()
+            if value and not is_token_store(value):
+                raise ZohoConfigurationError(
+                    f"{name}: {key} is {value!r}; it must be one of {', '.join(TOKEN_STORES)}, or the dotted path of a "
+                    "class, as in my_company.tokens.RedisTokenStore"
+                )
+            return value
+
         grant_type = choice("grant_type", GRANT_TYPES, "refresh_token")
         needed = {
             "Client ID (login)": (login or "").strip(),
@@ -117,10 +136,7 @@ class ZohoCredentials:
             api_url=urls["api_url"],
             accounts_url=urls["accounts_url"] or f"https://{DATA_CENTERS[data_center].accounts}",
             upload_url=urls["upload_url"],
-            # The form cannot name it token_store (see connection_form.py); a connection written as JSON may.
-            token_store=choice(
-                "auth_store" if text("auth_store") else "token_store", TOKEN_STORES, "variable"
-            ),
+            token_store=token_store(),
             min_credits_remaining=_credits(text("min_credits_remaining"), name),
         )
 

@@ -52,16 +52,27 @@ class Token:
     :param api_domain: the API host the answer named, or empty.
     :param expires_at: Unix time at which it dies.
     :param life: seconds it lived when it was new.
+    :param new: it was minted while this process looked for one: if Zoho refuses it, another one helps no more.
     """
 
     value: str = field(repr=False)
     api_domain: str
     expires_at: float
     life: float
+    new: bool = field(default=False, compare=False)
 
-    def is_usable(self, now: float) -> bool:
-        """Tell whether it can be sent, and lasts long enough to start work with: 5 minutes, or a tenth of its life."""
-        return bool(_VALUE.fullmatch(self.value)) and self.expires_at - now > min(300.0, self.life / 10)
+    @property
+    def is_sendable(self) -> bool:
+        """Tell whether a header can carry it."""
+        return bool(_VALUE.fullmatch(self.value))
+
+    def is_usable(self, now: float, early: float = 1.0) -> bool:
+        """Tell whether it can be sent, and lasts long enough to start work with: 5 minutes, or a tenth of its life.
+
+        :param now: Unix time.
+        :param early: factor on those 5 minutes, by which tasks differ so that they do not all look for another one at once.
+        """
+        return self.is_sendable and self.expires_at - now > early * min(300.0, self.life / 10)
 
 
 def token_form(credentials: ZohoCredentials) -> dict[str, str]:
@@ -94,7 +105,7 @@ def read_token_answer(
     value = fields.get("access_token")
     if isinstance(value, str) and _VALUE.fullmatch(value) and status < 300:
         life = _life(fields)
-        return Token(value, str(fields.get("api_domain") or ""), now + life, life)
+        return Token(value, str(fields.get("api_domain") or ""), now + life, life, new=True)
     where = f"{TOKEN_CALL} at {credentials.accounts_url}"
     if 300 <= status < 400:
         raise ZohoUntrustedHostError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -16,15 +17,22 @@ from airflow_provider_zohocrm.client.answers import error_of, is_crowded, read_a
 from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.multipart import FormFile
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
+from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, Pause, Renewal, Step, Tell, drive
 from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
 from airflow_provider_zohocrm.client.session import ZohoAuth, ZohoSession
 from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT, Timeout
-from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, minting, usable
+from airflow_provider_zohocrm.client.tokens import (
+    MOST_REFUSED,
+    PROCESS_TOKENS,
+    TokenStore,
+    minting,
+    usable,
+)
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from airflow_provider_zohocrm.client.calls import Call
     from airflow_provider_zohocrm.client.credentials import ZohoCredentials
@@ -63,8 +71,10 @@ class Transport:
         self.limiter = limiter_of(credentials.token_key)
         self._store = store
         self._on_token = on_token
-        self._accounts = ZohoSession(timeout)
+        self._accounts = ZohoSession(_at_most(timeout, MINT_TIMEOUT / 2))
         self._token: Token | None = None
+        self._told: set[str] = set()
+        self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
         self.session = ZohoSession(timeout, lambda: self._api_base(self.token()))
         self.session.auth = ZohoAuth(self.token, self._api_base)
 
@@ -84,24 +94,18 @@ class Transport:
         """
         return self._repeated(call, lambda: self._authorised(lambda: self._stream(call, target)))
 
-    def token(self, refused: str | None = None) -> Token:
+    def token(self, refused: Collection[str] = ()) -> Token:
         """Return a token that may be used: ours, a stored one, or a new one.
 
-        :param refused: value of a token Zoho has just refused.
+        :param refused: values of tokens Zoho has just refused.
         """
-        now = time.time()
-        token = usable(self._token, refused, now)
+        token = usable(self._token, refused, time.time(), self._early)
         if token is None:
-            key = self.credentials.token_key
-            with minting(key):
-                # Another thread may have been here, whether or not the store keeps what it was given.
-                token = usable(self._token, refused, now) or usable(self._store.load(key), refused, now)
+            with minting(self.credentials.token_key):
+                # Another thread may have been here.
+                token = usable(self._token, refused, time.time(), self._early)
                 if token is None:
-                    token = self._repeated(TOKEN_CALL, self._mint)
-                    self._store.save(key, token)
-                if self._on_token is not None:
-                    self._on_token(token.value)
-                self._token = token
+                    token = self._token = self._another(refused)
         return token
 
     def api_base(self) -> str:
@@ -133,14 +137,49 @@ class Transport:
             raise
 
     def _authorised(self, once: Callable[[], T]) -> T:
-        """Run a request, once more with another token if Zoho refuses the one it was sent with."""
-        used = self.token().value
+        """Run a request, again with another token if Zoho refuses the one it was sent with."""
+        refused: list[str] = []
+        while True:
+            token = self.token(refused)
+            try:
+                return once()
+            except ZohoAuthenticationError as error:
+                # One that was stored may be dead as well; one that was just minted is refused for another reason.
+                if error.exhausted or (refused and token.new) or len(refused) == MOST_REFUSED:
+                    raise
+                log.info("Zoho refused the access token; taking another one")
+                refused.append(token.value)
+
+    def _another(self, refused: Collection[str]) -> Token:
+        renewal = Renewal(
+            self._store,
+            self.credentials.token_key,
+            self.policy,
+            refused=refused,
+            early=self._early,
+            told=self._told,
+            now=time.time,
+            clock=time.monotonic,
+        )
         try:
-            return once()
-        except ZohoAuthenticationError:
-            log.info("Zoho refused the access token; taking another one")
-            self.token(refused=used)
-            return once()
+            return drive(renewal.find(), self._take)
+        except ZohoCRMError as error:
+            # A token that cannot be had is not asked for again by the call that needs it.
+            error.exhausted = True
+            raise
+
+    def _take(self, step: Step) -> Any:
+        if isinstance(step, Ask):
+            return step.function(*step.args)
+        if isinstance(step, Pause):
+            return self._pause(step.seconds)
+        if isinstance(step, Tell):
+            return self._on_token(step.value) if self._on_token is not None else None
+        return self._mint()
+
+    @staticmethod
+    def _pause(seconds: float) -> None:
+        time.sleep(seconds)
 
     def _exchange(self, call: Call) -> dict[str, Any] | None:
         with self._open(call) as response:
@@ -204,6 +243,11 @@ class Transport:
             if is_crowded(call, response.status_code):
                 self.limiter.refuse(self.usage.mean_seconds or 0.0)
             yield response
+
+
+def _at_most(timeout: Timeout, seconds: float) -> tuple[float, float]:
+    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    return min(connect, seconds), min(read, seconds)
 
 
 @contextmanager

@@ -1,129 +1,142 @@
-"""Token stores that processes share."""
+"""Token stores that processes share, and which of them is used."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import tempfile
-from abc import ABC, abstractmethod
-from dataclasses import asdict
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_zohocrm._compat import read_variable, write_variable
-from airflow_provider_zohocrm.client.oauth import Token
+from airflow_provider_zohocrm._compat import configured, fernet, read_variable, write_variable
+from airflow_provider_zohocrm.client.credentials import TOKEN_STORES, is_token_store
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS
+from airflow_provider_zohocrm.exceptions import ZohoConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_zohocrm.client.tokens import TokenStore
 
-log = logging.getLogger(__name__)
+
+class VariableTokenStore:
+    """Keeps texts in Airflow Variables: encrypted by Airflow, and reached from workers and triggerers alike."""
+
+    def read(self, name: str) -> str | None:
+        """Return the Variable of a name."""
+        return read_variable(name)
+
+    def write(self, name: str, text: str) -> None:
+        """Write the Variable of a name."""
+        write_variable(name, text, "Access token of Zoho CRM; made anew when it is missing.")
 
 
-class SharedTokenStore(ABC):
-    """Keeps tokens as text somewhere that other processes reach; in memory, with one warning, while it cannot."""
+class FileTokenStore:
+    """Keeps texts in files that only this user of this host can read, encrypted if Airflow has a Fernet key.
 
-    where = ""
-    _warned = False
+    :param folder: where; it is made if it is missing. By default what ``[zohocrm] token_folder`` says, else a folder
+        of this user below the temporary one.
+    """
 
-    def load(self, key: str) -> Token | None:
-        """Return the token last saved under a key."""
+    def __init__(self, folder: str | Path | None = None) -> None:
+        named = folder or configured("token_folder")
+        self._folder = (
+            Path(named) if named else Path(tempfile.gettempdir(), f"airflow_provider_zohocrm-{os.getuid()}")
+        )
+
+    def read(self, name: str) -> str | None:
+        """Return the text in the file of a name; None too if it was encrypted with a key that is gone."""
+        from cryptography.fernet import InvalidToken
+
         try:
-            text = self.read(key)
-        except Exception as error:  # noqa: BLE001  # whatever the store has: a token can always be minted
-            self._warn(error)
-            text = None
-        return _token(text) or PROCESS_TOKENS.load(key)
-
-    def save(self, key: str, token: Token) -> None:
-        """Keep a token under a key."""
-        PROCESS_TOKENS.save(key, token)
+            content = (self._own_folder() / name).read_bytes()
+        except FileNotFoundError:
+            return None
         try:
-            self.write(key, json.dumps(asdict(token)))
-        except Exception as error:  # noqa: BLE001  # as above
-            self._warn(error)
+            return bytes(fernet().decrypt(content)).decode()
+        except (InvalidToken, UnicodeDecodeError):
+            return None
 
-    @abstractmethod
-    def read(self, key: str) -> str | None:
-        """Read the text under a key."""
+    def write(self, name: str, text: str) -> None:
+        """Write the file of a name, whole or not at all."""
+        with self._locked(name) as folder:
+            self._put(folder, name, text)
 
-    @abstractmethod
-    def write(self, key: str, text: str) -> None:
-        """Write the text under a key."""
-
-    @classmethod
-    def _warn(cls, error: Exception) -> None:
-        if not cls._warned:
-            cls._warned = True
-            # The error's text may quote the statement that failed, and with it the token.
-            log.warning(
-                "Zoho's access token cannot be shared through %s (%s); this process keeps its own. "
-                "Zoho mints 10 tokens in 10 minutes for all processes together.",
-                cls.where,
-                type(error).__name__,
-            )
-
-
-class VariableTokenStore(SharedTokenStore):
-    """Keeps tokens in Airflow Variables: encrypted by Airflow, and reached from workers and triggerers alike."""
-
-    where = "an Airflow Variable"
-
-    def read(self, key: str) -> str | None:
-        """Read the Variable of a key."""
-        return read_variable(_name(key))
-
-    def write(self, key: str, text: str) -> None:
-        """Write the Variable of a key."""
-        write_variable(_name(key), text, "Access token of Zoho CRM; made anew when it is missing.")
-
-
-class FileTokenStore(SharedTokenStore):
-    """Keeps tokens in files that only this user of this host can read."""
-
-    where = "a file"
-
-    def read(self, key: str) -> str | None:
-        """Read the file of a key."""
-        path = self._folder() / _name(key)
-        return path.read_text() if path.exists() else None
-
-    def write(self, key: str, text: str) -> None:
-        """Write the file of a key, whole or not at all."""
-        folder = self._folder()
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:  # made with mode 0600
-            file.write(text)
-        Path(file.name).replace(folder / _name(key))
+    def swap(self, name: str, old: str | None, new: str) -> bool:
+        """Write the file of a name if it still holds another text."""
+        with self._locked(name) as folder:
+            if self.read(name) != old:
+                return False
+            self._put(folder, name, new)
+            return True
 
     @staticmethod
-    def _folder() -> Path:
-        folder = Path(tempfile.gettempdir()) / f"airflow_provider_zohocrm-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+    def _put(folder: Path, name: str, text: str) -> None:
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:  # made with mode 0600
+            try:
+                file.write(fernet().encrypt(text.encode()))
+                file.flush()
+                Path(file.name).replace(folder / name)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[Path]:
+        import fcntl
+
+        folder = self._own_folder()
+        lock = os.open(folder / f"{name}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(lock)
+
+    def _own_folder(self) -> Path:
+        folder = self._folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
         if status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise PermissionError(f"{folder} belongs to, or can be read by, somebody else")
         return folder
 
 
-def token_store(name: str) -> TokenStore:
-    """Return the store of a name from the connection: ``variable``, ``file`` or ``memory``."""
-    return {"variable": VariableTokenStore, "file": FileTokenStore}.get(name, lambda: PROCESS_TOKENS)()
+def token_store(name: str = "") -> TokenStore:
+    """Return the store that a connection names, or else ``[zohocrm] token_store`` in Airflow's configuration.
 
-
-def _name(key: str) -> str:
-    # Airflow masks the value of a Variable whose name holds "token".
-    return f"zohocrm_token_{key}"
-
-
-def _token(text: str | None) -> Token | None:
-    try:
-        fields = json.loads(text or "null")
-        return Token(
-            str(fields["value"]),
-            str(fields["api_domain"]),
-            float(fields["expires_at"]),
-            float(fields["life"]),
+    :param name: ``variable``, ``file``, ``memory``, the dotted path of a class, or empty.
+    :raises ZohoConfigurationError: if there is no such store.
+    """
+    chosen = name or configured("token_store") or "variable"
+    if not is_token_store(chosen):
+        raise ZohoConfigurationError(
+            f"[zohocrm] token_store in Airflow's configuration is {chosen!r}; it must be one of "
+            f"{', '.join(TOKEN_STORES)}, or the dotted path of a class"
         )
-    except (ValueError, TypeError, KeyError):
-        return None
+    if chosen == "variable":
+        return VariableTokenStore()
+    if chosen == "file":
+        return FileTokenStore()
+    return PROCESS_TOKENS if chosen == "memory" else _own_store(chosen)
+
+
+@cache
+def _own_store(path: str) -> TokenStore:
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ZohoConfigurationError(
+            f"Token store {path!r} cannot be imported ({error}). It must be the dotted path of a class that is "
+            "installed, or in the plugins folder, wherever tasks and triggers run."
+        ) from error
+    # Whoever may edit connections names it: nothing but a token store is called.
+    if not (isinstance(found, type) and callable(getattr(found, "read", None)) and hasattr(found, "write")):
+        raise ZohoConfigurationError(
+            f"Token store {path!r} is no class with the methods read(name) and write(name, text)"
+        )
+    store: TokenStore = found()
+    return store

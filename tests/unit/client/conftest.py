@@ -20,7 +20,7 @@ from airflow_provider_zohocrm.client.client import ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.oauth import Token
 from airflow_provider_zohocrm.client.retry import RetryPolicy
-from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
+from airflow_provider_zohocrm.client.tokens import MemoryTokenStore, token_name, token_text
 from airflow_provider_zohocrm.client.transport import Transport
 
 CLIENT_ID = "1000.CLIENTID"
@@ -40,6 +40,8 @@ class Clock:
 
     def time(self):
         return self.now
+
+    monotonic = time
 
     def sleep(self, seconds):
         self.slept.append(seconds)
@@ -231,10 +233,8 @@ class Wire:
     def stocked(self, clock, **extra):
         """A store that holds a token already, so that no request for one is made."""
         store = MemoryTokenStore()
-        store.save(
-            self.credentials(**extra).token_key,
-            Token("1000.atoken-stocked", self.url, clock.now + 3600, 3600),
-        )
+        token = Token("1000.atoken-stocked", self.url, clock.now + 3600, 3600)
+        store.write(token_name(self.credentials(**extra).token_key), token_text(token))
         return store
 
     def _serve(self):

@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from airflow_provider_zohocrm.client import retry
+from airflow_provider_zohocrm.client import aio, retry
 from airflow_provider_zohocrm.client.aio import AsyncTransport
 from airflow_provider_zohocrm.client.calls import Call
 from airflow_provider_zohocrm.client.client import AsyncZohoCRMClient
-from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
+from airflow_provider_zohocrm.client.oauth import Token
+from airflow_provider_zohocrm.client.tokens import MemoryTokenStore, token_name, token_text
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoAuthenticationError,
@@ -200,12 +201,52 @@ async def test_a_token_endpoint_that_stays_down_is_not_asked_more_often_than_the
     assert wire.minted == 4
 
 
-@pytest.mark.parametrize("status", [200, 400])
-async def test_a_throttled_mint_is_tried_once(wire, clock, status):
-    wire.token_script = [(status, {"error": "Access Denied", "status": "failure"}, {})]
+async def test_a_throttled_mint_is_tried_again_every_minute(wire, clock):
+    wire.token_script = [(200, {"error": "Access Denied", "status": "failure"}, {})] * 2
+    wire.script = [GOOD]
+    assert await send(wire.aio()) == OK
+    assert (wire.minted, sum(clock.slept)) == (3, 120)
+
+
+async def test_without_retries_a_throttled_mint_is_tried_once(wire, clock):
+    wire.token_script = [(400, {"error": "Access Denied", "status": "failure"}, {})]
     with pytest.raises(ZohoTokenThrottledError):
-        await send(wire.aio())
+        await send(wire.aio(retries=0))
     assert (wire.minted, clock.slept) == (1, [])
+
+
+async def test_a_stored_token_that_is_refused_too_is_followed_by_a_new_one(wire, clock):
+    store = wire.stocked(clock)
+    transport = wire.aio(store=store)
+    wire.script = [GOOD, refused("INVALID_TOKEN"), refused("INVALID_TOKEN"), GOOD]
+    async with transport:
+        await transport.send(READ)
+        token = Token("1000.elsewhere", wire.url, clock.now - 3600, 3600)
+        store.write(token_name(transport.credentials.token_key), token_text(token))
+        assert await transport.send(READ) == OK
+    assert [one.headers["Authorization"].split()[1] for one in wire.calls] == [
+        "1000.atoken-stocked",
+        "1000.atoken-stocked",
+        "1000.elsewhere",
+        "1000.atoken-1",
+    ]
+
+
+async def test_a_token_endpoint_that_does_not_answer_holds_the_claim_no_longer_than_others_wait_for_it(
+    wire, clock, monkeypatch
+):
+    monkeypatch.setattr(aio, "MINT_TIMEOUT", 0.05)
+    released = threading.Event()
+
+    class Slow(list):
+        def pop(self, _):
+            released.wait(5)
+            return (200, {}, {})
+
+    wire.token_script = Slow([1])
+    with pytest.raises(ZohoTransportError, match="oauth"):
+        await send(wire.aio(retries=0))
+    released.set()
 
 
 async def test_coroutines_of_one_transport_mint_one_token(wire):
@@ -228,17 +269,21 @@ async def test_the_store_is_never_called_on_the_event_loop(wire):
     threads = []
 
     class Watching(MemoryTokenStore):
-        def load(self, key):
+        def read(self, name):
             threads.append(threading.current_thread())
-            return super().load(key)
+            return super().read(name)
 
-        def save(self, key, token):
+        def write(self, name, text):
             threads.append(threading.current_thread())
-            super().save(key, token)
+            super().write(name, text)
+
+        def swap(self, name, old, new):
+            threads.append(threading.current_thread())
+            return super().swap(name, old, new)
 
     wire.script = [GOOD]
     await send(wire.aio(store=Watching()))
-    assert len(threads) == 2
+    assert len(threads) == 6
     assert threading.current_thread() not in threads
 
 

@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_design():
         "production",
         "v8",
     )
-    assert (credentials.grant_type, credentials.token_store) == ("refresh_token", "variable")
+    assert (credentials.grant_type, credentials.token_store) == ("refresh_token", "")
     assert (credentials.client_id, credentials.client_secret, credentials.refresh_token) == (
         ID,
         SECRET,
@@ -85,6 +85,8 @@ def test_soid_carries_the_service_as_zoho_wants_it(soid, sent):
         ("grant_type", "password"),
         ("auth_store", "redis"),
         ("token_store", "redis"),
+        ("auth_store", "my module.MyStore"),
+        ("auth_store", "os.system('x')"),
         ("api_url", "http://www.zohoapis.com"),
         ("accounts_url", "accounts.zoho.com"),
         ("upload_url", "http://content.zohoapis.com"),
@@ -104,6 +106,15 @@ def test_empty_values_of_the_form_count_as_not_given(value):
         ("data_center", "environment", "api_version", "grant_type", "api_url", "token_store"), value
     )
     assert build(extra=REFRESH_GRANT | extra) == build()
+
+
+@pytest.mark.parametrize("key", ["auth_store", "token_store"])
+@pytest.mark.parametrize(
+    ("value", "chosen"),
+    [("File", "file"), (" memory ", "memory"), ("my.module.MyStore", "my.module.MyStore")],
+)
+def test_the_token_store_is_one_of_three_or_a_dotted_path(key, value, chosen):
+    assert build(extra=REFRESH_GRANT | {key: value}).token_store == chosen
 
 
 def test_case_and_blanks_do_not_matter():

@@ -79,8 +79,9 @@ def test_the_token_store_is_used_outside_of_the_event_loop(zoho, monkeypatch):
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()
 
-    monkeypatch.setattr(PROCESS_TOKENS.__class__, "load", outside)
-    monkeypatch.setattr(PROCESS_TOKENS.__class__, "save", outside)
+    for method in ("read", "write", "swap"):
+        original = getattr(PROCESS_TOKENS, method)
+        monkeypatch.setattr(PROCESS_TOKENS, method, lambda *given, to=original: (outside(), to(*given))[1])
     zoho.on("GET", STATUS, job("77", "ADDED"))
     asyncio.run(look())
     assert zoho.mints == 1

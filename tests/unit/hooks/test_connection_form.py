@@ -78,14 +78,19 @@ def test_the_choices_of_the_form_are_those_the_client_knows(connection_type):
     assert schemas["environment"]["enum"] == list(ENVIRONMENTS)
     assert schemas["api_version"]["enum"] == list(VERSIONS)
     assert schemas["grant_type"]["enum"] == list(GRANT_TYPES)
-    assert schemas["auth_store"]["enum"] == list(TOKEN_STORES)
+    assert schemas["auth_store"]["examples"] == list(TOKEN_STORES)
     assert {name: schema["default"] for name, schema in schemas.items() if "default" in schema} == {
         "data_center": "us",
         "environment": "production",
         "api_version": DEFAULT_VERSION,
         "grant_type": "refresh_token",
-        "auth_store": "variable",
     }
+
+
+def test_the_form_leaves_the_token_store_to_the_configuration_and_takes_a_dotted_path(connection_type):
+    schema = connection_type["conn-fields"]["auth_store"]["schema"]
+    assert "default" not in schema
+    assert "enum" not in schema
 
 
 def test_the_refresh_token_is_the_only_secret_beside_the_password(connection_type):
