@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 # The trigger itself goes on after a failure, so a single look need not be patient.
-_RETRIES_PER_LOOK = 2
+RETRIES_PER_LOOK = 2
 # No token is minted for 10 minutes after Zoho has throttled that (reference sheet §1.5).
 _THROTTLE_PAUSE = 600.0
-_PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
+PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
 
 
 # Triggers that start together, as after a restart of the triggerer, do not look together: each has the others in
@@ -108,9 +108,9 @@ class JobTrigger(BaseTrigger):
         """Look at the jobs until one has ended, and tell how."""
         JobTrigger._waiting += 1
         try:
-            hooks = await _imported_hooks()
+            hooks = await imported_hooks()
             async with hooks.ZohoCRMAsyncHook(
-                self.zohocrm_conn_id, api_version=self.api_version, retries=_RETRIES_PER_LOOK
+                self.zohocrm_conn_id, api_version=self.api_version, retries=RETRIES_PER_LOOK
             ) as hook:
                 event = await self._wait(hook)
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
@@ -137,8 +137,8 @@ class JobTrigger(BaseTrigger):
             except ZohoNotFoundError as error:
                 message = f"{type(error).__name__}: {error}"
                 return self._event(head, "error", message=message, jobs={head: "NOT FOUND"})
-            except _PASSING as error:
-                pause = _pause_after(error)
+            except PASSING as error:
+                pause = pause_after(error)
                 self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)
             else:
                 pause = 0.0
@@ -188,14 +188,14 @@ class JobTrigger(BaseTrigger):
 _hooks: list[Any] = []
 
 
-async def _imported_hooks() -> Any:
+async def imported_hooks() -> Any:
     """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
     if not _hooks:
         _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
     return _hooks[0]
 
 
-def _pause_after(error: ZohoCRMError) -> float:
+def pause_after(error: Exception) -> float:
     """Tell how many seconds at least to stay away after a failure."""
     if isinstance(error, ZohoTokenThrottledError):
         return _THROTTLE_PAUSE
