@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
     from airflow_provider_zohocrm.triggers.bulk_write import BulkWriteJobTrigger
+    from airflow_provider_zohocrm.triggers.records_changed import ZohoRecordsChangedTrigger
 
 _PUBLIC = {
     "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
@@ -33,6 +34,7 @@ _PUBLIC = {
     "ZohoDeleteOperator": "airflow_provider_zohocrm.operators.delete",
     "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
     "ZohoInsertOperator": "airflow_provider_zohocrm.operators.insert",
+    "ZohoRecordsChangedTrigger": "airflow_provider_zohocrm.triggers.records_changed",
     "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
     "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "ZohoDeleteOperator",
     "ZohoGetRecordsOperator",
     "ZohoInsertOperator",
+    "ZohoRecordsChangedTrigger",
     "ZohoUpdateOperator",
     "ZohoUpsertOperator",
     "__version__",
