@@ -57,10 +57,7 @@ class Alone:
 
     async def fired(self, count, number=0):
         """Wait for so many events of a watcher, and a while longer for one too many."""
-        for _ in range(1500):
-            if len(self.events[number]) >= count:
-                break
-            await asyncio.sleep(0.02)
+        await until(lambda: len(self.events[number]) >= count)
         await asyncio.sleep(0.3)
         assert len(self.events[number]) == count
         return self.events[number]
@@ -120,13 +117,23 @@ async def update(crm, record_id, **fields):
     await asyncio.to_thread(crm.client.update_records, "Leads", [{"id": record_id, **fields}])
 
 
-async def begun(crm, watchers=1):
-    """Wait until the first look is kept."""
-    for _ in range(1500):
-        if len(crm.kept) == watchers:
+async def until(look):
+    """Wait for something, however slow the machine."""
+    for _ in range(3000):
+        if look():
             return
         await asyncio.sleep(0.02)
-    raise AssertionError("the watcher has not begun")
+    raise AssertionError("it has not come")
+
+
+async def begun(crm, watchers=1):
+    """Wait until the first look is kept."""
+    await until(lambda: len(crm.kept) == watchers)
+
+
+async def seen(crm, record_id):
+    """Wait until a watcher knows of a record."""
+    await until(lambda: any(record_id in kept for kept in crm.kept.values()))
 
 
 @pytest.mark.parametrize("triggerer", TRIGGERERS)
@@ -195,7 +202,7 @@ def test_only_what_meets_the_criteria_fires_and_is_asked_for_only_after_a_change
             await begun(crm)
             await running.fired(0)
             assert not asked(crm.simulator, "coql")
-            await insert(crm, City="Bergen")
+            await seen(crm, await insert(crm, City="Bergen"))
             await running.fired(0)
             assert len(asked(crm.simulator, "coql")) == 1
             wanted = await insert(crm, City="Oslo")
@@ -212,6 +219,7 @@ def test_the_kinds_that_are_not_asked_for_fire_nothing(crm, triggerer):
         async with triggerer(ZohoRecordsChangedTrigger("Leads", on="changed", **QUICK)) as running:
             await begun(crm)
             new = await insert(crm)
+            await seen(crm, new)
             await running.fired(0)
             await update(crm, new, City="Oslo")
             assert (await running.fired(1))[0]["changed"] == [new]
@@ -291,10 +299,7 @@ def test_the_watermark_is_kept_with_the_asset_where_airflow_has_a_place_for_it(c
         watcher = ZohoRecordsChangedTrigger("Leads", **QUICK)
         watcher.asset_state_store = store
         async with Alone(watcher) as running:
-            for _ in range(1500):
-                if store:
-                    break
-                await asyncio.sleep(0.02)
+            await until(lambda: store)
             await insert(crm)
             await running.fired(1)
         assert list(store) == [watcher._key]
