@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.retry_policy import ZohoRetryPolicy, fail_at_once, retry_decision
     from airflow_provider_zohocrm.triggers.bulk_read import BulkReadJobTrigger
     from airflow_provider_zohocrm.triggers.bulk_write import BulkWriteJobTrigger
+    from airflow_provider_zohocrm.triggers.records_changed import ZohoRecordsChangedTrigger
 
 _PUBLIC = {
     "BulkReadJobTrigger": "airflow_provider_zohocrm.triggers.bulk_read",
@@ -35,6 +36,7 @@ _PUBLIC = {
     "ZohoGetRecordsOperator": "airflow_provider_zohocrm.operators.records",
     "ZohoInsertOperator": "airflow_provider_zohocrm.operators.insert",
     "ZohoRetryPolicy": "airflow_provider_zohocrm.retry_policy",
+    "ZohoRecordsChangedTrigger": "airflow_provider_zohocrm.triggers.records_changed",
     "ZohoUpdateOperator": "airflow_provider_zohocrm.operators.update",
     "ZohoUpsertOperator": "airflow_provider_zohocrm.operators.upsert",
     "fail_at_once": "airflow_provider_zohocrm.retry_policy",
@@ -52,6 +54,7 @@ __all__ = [
     "ZohoDeleteOperator",
     "ZohoGetRecordsOperator",
     "ZohoInsertOperator",
+    "ZohoRecordsChangedTrigger",
     "ZohoRetryPolicy",
     "ZohoUpdateOperator",
     "ZohoUpsertOperator",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # checkers see the newest Airflow only
         Variable,
     )
     from airflow.sdk.log import mask_secret as _mask_secret
-    from airflow.triggers.base import BaseTrigger, TriggerEvent
+    from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+    from airflow.triggers.shared_stream import SharedStreamProducer
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1
@@ -42,12 +43,14 @@ else:
         RetryPolicy = object
 
 __all__ = [
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseTrigger",
     "Connection",
     "Context",
     "RetryPolicy",
+    "SharedStreamProducer",
     "TriggerEvent",
     "airflow_asks_retry_policies",
     "airflow_retry_decision",
@@ -60,10 +63,12 @@ __all__ = [
     "fernet",
     "mask_secret",
     "object_storage_path",
+    "read_asset_state",
     "read_variable",
     "skip_exception",
     "sync_to_async",
     "task_state_store",
+    "write_asset_state",
     "write_variable",
 ]
 
@@ -79,6 +84,14 @@ def __getattr__(name: str) -> Any:
     """Import what only triggers need when they need it: DAG files are parsed all day."""
     if name in ("BaseTrigger", "TriggerEvent"):
         return getattr(import_module("airflow.triggers.base"), name)
+    if name == "BaseEventTrigger":  # 3.0; before that there are no watchers
+        base = import_module("airflow.triggers.base")
+        return getattr(base, name, base.BaseTrigger)
+    if name == "SharedStreamProducer":  # 3.3
+        try:
+            return import_module("airflow.triggers.shared_stream").SharedStreamProducer
+        except ImportError:
+            return object
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -172,6 +185,21 @@ def object_storage_path(uri: str) -> ObjectStoragePath:
 def task_state_store(context: Context) -> Any:
     """Return what keeps JSON values of a task instance over its tries (``get, set, delete``), or None before 3.3."""
     return context.get("task_state_store")
+
+
+async def read_asset_state(store: Any, key: str) -> Any:
+    """Read a JSON value that Airflow keeps for an asset (3.3), or None."""
+    if hasattr(store, "aget"):  # 3.3.2
+        return await store.aget(key)
+    return await sync_to_async(store.get, key)
+
+
+async def write_asset_state(store: Any, key: str, value: Any) -> None:
+    """Have Airflow keep a JSON value for an asset (3.3)."""
+    if hasattr(store, "aset"):  # 3.3.2
+        await store.aset(key, value)
+    else:
+        await sync_to_async(store.set, key, value)
 
 
 def read_variable(key: str) -> str | None:

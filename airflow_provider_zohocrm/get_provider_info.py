@@ -72,7 +72,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.upsert",
             )
         ],
-        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write")],
+        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write", "triggers.records_changed")],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

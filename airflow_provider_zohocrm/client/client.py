@@ -8,6 +8,14 @@ from airflow_provider_zohocrm.client.api import query_params
 from airflow_provider_zohocrm.client.bulk_read import BulkReadApi, Job, job_call, read_job
 from airflow_provider_zohocrm.client.bulk_write import BulkWriteApi, read_write_job, write_job_call
 from airflow_provider_zohocrm.client.calls import Call, record_id
+from airflow_provider_zohocrm.client.changes import (
+    deleted_call,
+    matching_call,
+    newest_call,
+    read_deleted,
+    read_ids,
+    read_newest,
+)
 from airflow_provider_zohocrm.client.records import RecordsApi
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.client.writing import WritingApi
@@ -95,3 +103,26 @@ class AsyncZohoCRMClient:
         """Read how a job stands, see :meth:`BulkWriteApi.get_bulk_write_job`."""
         call = write_job_call(self.transport.credentials.version, job_id)
         return read_write_job(call, await self.transport.send(call, self.usage))
+
+    async def get_newest_records(self, module: str) -> tuple[list[tuple[str, str, str]], bool]:
+        """Read which records were modified last, 200 at most: 1 credit.
+
+        :return: id, ``Created_Time`` and ``Modified_Time`` in UTC of each, and whether there are more records.
+        """
+        call = newest_call(self.transport.credentials.version, module)
+        return read_newest(call, await self.transport.send(call, self.usage))
+
+    async def get_newest_deletions(
+        self, module: str, since: str | None
+    ) -> tuple[list[tuple[str, str]], bool]:
+        """Read what was deleted at or after a moment, 200 at most: 2 credits.
+
+        :return: id and ``deleted_time`` in UTC of each, and whether there are more.
+        """
+        call = deleted_call(self.transport.credentials.version, module, since)
+        return read_deleted(call, await self.transport.send(call, self.usage))
+
+    async def get_matching_ids(self, module: str, criteria: str, since: str) -> set[str]:
+        """Read which records modified at or after a moment meet a condition of COQL, 200 at most: 1 credit."""
+        call = matching_call(self.transport.credentials.version, module, criteria, since)
+        return read_ids(call, await self.transport.send(call, self.usage))

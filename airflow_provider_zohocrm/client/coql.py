@@ -17,13 +17,18 @@ def literal(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def without_texts(query: str) -> str:
+    """Empty the quoted texts of a query, so that words in them are not taken for clauses."""
+    return _QUOTED.sub("''", query)
+
+
 def checked_query(select_query: str) -> str:
     """Check that a text is one COQL query.
 
     :raises ZohoValidationError: if it does not begin with ``select`` or lacks the mandatory ``where``.
     """
     query = select_query.strip().rstrip(";").rstrip() if isinstance(select_query, str) else ""
-    bare = _QUOTED.sub("''", query)
+    bare = without_texts(query)
     if not re.match(r"select\s", bare, re.IGNORECASE):
         raise ZohoValidationError(f"a COQL query begins with select; got {str(select_query)[:80]!r}")
     if not re.search(r"\bwhere\b", bare, re.IGNORECASE):
@@ -40,11 +45,11 @@ def cost(size: int) -> int:
 
 def has_limit(query: str) -> bool:
     """Tell whether a query sets its own limit."""
-    return bool(_LIMIT.search(_QUOTED.sub("''", query)))
+    return bool(_LIMIT.search(without_texts(query)))
 
 
 def paged(query: str, offset: int, size: int) -> str:
     """Add a limit to a query, and an order if it may have one, so that no page repeats or skips a record."""
-    bare = _QUOTED.sub("''", query)
+    bare = without_texts(query)
     ordered = _ORDER.search(bare) or _GROUPED.search(bare)
     return f"{query}{'' if ordered else ' order by id asc'} limit {offset}, {size}"

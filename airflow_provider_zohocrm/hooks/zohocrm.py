@@ -337,6 +337,35 @@ class ZohoCRMAsyncHook(BaseHook):
         """
         return await self._entered().get_bulk_write_job(job_id)
 
+    async def get_newest_records(self, module: str) -> tuple[list[tuple[str, str, str]], bool]:
+        """Read which records were modified last, 200 at most: 1 credit.
+
+        :param module: API name.
+        :return: id, ``Created_Time`` and ``Modified_Time`` in UTC of each, and whether there are more records.
+        """
+        return await self._entered().get_newest_records(module)
+
+    async def get_newest_deletions(
+        self, module: str, since: str | None = None
+    ) -> tuple[list[tuple[str, str]], bool]:
+        """Read what was deleted, 200 at most: 2 credits.
+
+        :param module: API name.
+        :param since: at or after this moment, ISO 8601; None for the 60 days Zoho keeps.
+        :return: id and ``deleted_time`` in UTC of each, and whether there are more.
+        """
+        return await self._entered().get_newest_deletions(module, since)
+
+    async def get_matching_ids(self, module: str, criteria: str, since: str) -> set[str]:
+        """Read which records meet a condition, 200 at most: 1 credit.
+
+        :param module: API name.
+        :param criteria: what stands after ``where`` in COQL.
+        :param since: of those modified at or after this moment, ISO 8601.
+        :return: their ids.
+        """
+        return await self._entered().get_matching_ids(module, criteria, since)
+
     def _entered(self) -> AsyncZohoCRMClient:
         if self._client is None:
             raise RuntimeError("ZohoCRMAsyncHook is used outside of 'async with'")

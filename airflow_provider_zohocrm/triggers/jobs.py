@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 # The trigger itself goes on after a failure, so a single look need not be patient.
-_RETRIES_PER_LOOK = 2
+RETRIES_PER_LOOK = 2
 # No token is minted for 10 minutes after Zoho has throttled that (reference sheet §1.5).
 _THROTTLE_PAUSE = 600.0
-_PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
+PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
 
 
 # Triggers that start together, as after a restart of the triggerer, do not look together: each has the others in
@@ -113,11 +113,11 @@ class JobTrigger(BaseTrigger):
         JobTrigger._waiting += 1
         used: dict[str, Any] = {}
         try:
-            hooks = await _imported_hooks()
+            hooks = await imported_hooks()
             hook = hooks.ZohoCRMAsyncHook(
                 self.zohocrm_conn_id,
                 api_version=self.api_version,
-                retries=_RETRIES_PER_LOOK,
+                retries=RETRIES_PER_LOOK,
                 min_credits_remaining=self.min_credits_remaining,
             )
             try:
@@ -153,8 +153,8 @@ class JobTrigger(BaseTrigger):
             except ZohoLowCreditsError as error:
                 known = {"credits_remaining": error.remaining, "min_credits_remaining": error.wanted}
                 return self._event(head, "low_credits", message=str(error), **known)
-            except _PASSING as error:
-                pause = _pause_after(error)
+            except PASSING as error:
+                pause = pause_after(error)
                 self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)
             else:
                 pause = 0.0
@@ -204,14 +204,14 @@ class JobTrigger(BaseTrigger):
 _hooks: list[Any] = []
 
 
-async def _imported_hooks() -> Any:
+async def imported_hooks() -> Any:
     """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
     if not _hooks:
         _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
     return _hooks[0]
 
 
-def _pause_after(error: ZohoCRMError) -> float:
+def pause_after(error: Exception) -> float:
     """Tell how many seconds at least to stay away after a failure."""
     if isinstance(error, ZohoTokenThrottledError):
         return _THROTTLE_PAUSE
