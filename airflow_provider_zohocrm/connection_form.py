@@ -62,6 +62,11 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     "upload_url": _field(
         "Upload URL", "Only to override the data centre's, e.g. https://content.zohoapis.eu"
     ),
+    "verify": _field(
+        "CA bundle",
+        "Only for a proxy or gateway with a CA of its own: path of its certificates (PEM) on all workers and triggerers. "
+        "Certificates are always verified.",
+    ),
     # Not "token_store": a name that holds "token" makes Airflow take the value for a secret, hide the choice in the
     # form and mask words like "memory" in all logs.
     "auth_store": _field(

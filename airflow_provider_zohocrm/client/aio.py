@@ -10,24 +10,41 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import tenacity
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import read_answer
-from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
+from airflow_provider_zohocrm.client.answers import printable, read_answer
+from airflow_provider_zohocrm.client.body import MAX_JSON, MAX_TOKEN_ANSWER, Intake
+from airflow_provider_zohocrm.client.oauth import (
+    FORM_HEADERS,
+    TOKEN_CALL,
+    Token,
+    read_token_answer,
+    token_body,
+)
 from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.secret import Secret, SecretBytes, without_frames
+from airflow_provider_zohocrm.client.tls import UNVERIFIED, ca_bundle, is_unverified, ssl_context
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, usable
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
     from airflow_provider_zohocrm.client.calls import Call
     from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 
 log = logging.getLogger(__name__)
+
+_UNREACHABLE = (
+    "Check that the triggerer can reach the API and accounts hosts of the connection's data centre."
+)
 
 Blocking = Callable[..., Awaitable[Any]]
 T = TypeVar("T")
@@ -69,10 +86,12 @@ class AsyncTransport:
             return self
         # The first import takes longer than a triggerer's event loop may be blocked.
         aiohttp = await asyncio.to_thread(import_module, "aiohttp")
+        # None is aiohttp's own default: what Python's ssl trusts.
+        verified = await asyncio.to_thread(_context, self.credentials.verify)
         if self._session is None:  # still: others may have entered meanwhile
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
-                trust_env=True,
+                connector=aiohttp.TCPConnector(ssl=verified or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self
@@ -112,10 +131,11 @@ class AsyncTransport:
         # tenacity awaits only what it knows for a coroutine function: no lambda.
         try:
             return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
-        except ZohoCRMError as error:
-            # A token that cannot be had is not asked for again by the call that needs it.
-            error.exhausted = True
-            raise
+        except BaseException as error:  # noqa: BLE001  # a cancellation too: all of it is raised again
+            if isinstance(error, ZohoCRMError):
+                # A token that cannot be had is not asked for again by the call that needs it.
+                error.exhausted = True
+            raise without_frames(error)  # noqa: B904  # the same error
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:
         token = await self.token()
@@ -126,7 +146,7 @@ class AsyncTransport:
             return await self._exchange(call, await self.token(refused=token.value))
 
     async def _exchange(self, call: Call, token: Token) -> dict[str, Any] | None:
-        headers = {**call.headers, "Authorization": f"Zoho-oauthtoken {token.value}"}
+        headers = {**call.headers, "Authorization": Secret(f"Zoho-oauthtoken {token.value}")}
         body = None
         if call.json is not None:
             body = jsontext.dumps(call.json)
@@ -139,7 +159,10 @@ class AsyncTransport:
 
     async def _mint(self) -> Token:
         url = self.credentials.accounts_url + TOKEN_CALL.path
-        status, headers, content = await self._request(TOKEN_CALL, url, data=token_form(self.credentials))
+        status, headers, content = await self._request(
+            TOKEN_CALL, url, data=token_body(self.credentials), headers=FORM_HEADERS
+        )
+        content = SecretBytes(content)
         return read_token_answer(self.credentials, status, headers, content, time.time())
 
     async def _request(self, call: Call, url: str, **kwargs: Any) -> tuple[int, Any, bytes]:
@@ -148,14 +171,33 @@ class AsyncTransport:
         if self._session is None:
             raise RuntimeError("AsyncTransport is used outside of 'async with'")
         try:
-            async with self._session.request(call.method, url, allow_redirects=False, **kwargs) as response:
-                return response.status, response.headers, await response.read()
+            async with self._session.request(
+                call.method, url, allow_redirects=False, proxy=_proxy(url), **kwargs
+            ) as response:
+                intake = Intake(call, MAX_TOKEN_ANSWER if call is TOKEN_CALL else MAX_JSON)
+                pieces = [intake.take(piece) async for piece in response.content.iter_any()]
+                return response.status, response.headers, b"".join(pieces)
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise ZohoTransportError(
-                f"{call}: no whole answer from Zoho ({type(error).__name__}: {error}). "
-                "Check that the triggerer can reach the API and accounts hosts of the connection's data centre.",
-                sent=not isinstance(error, aiohttp.ClientConnectorError),
-            ) from error
+            without_frames(error)
+            unverified = is_unverified(error)
+            failure = ZohoTransportError(
+                f"{call}: no whole answer from Zoho ({printable(f'{type(error).__name__}: {error}')}). "
+                f"{UNVERIFIED if unverified else _UNREACHABLE}",
+                sent=not unverified and not isinstance(error, aiohttp.ClientConnectorError),
+            )
+            failure.exhausted = unverified
+            raise failure from error
+
+
+def _context(verify: str) -> ssl.SSLContext | None:
+    bundle = ca_bundle(verify)
+    return None if bundle is None else ssl_context(bundle)
+
+
+def _proxy(url: str) -> str | None:
+    """Find the proxy of the environment. aiohttp would do so, too, but with it send passwords of a ``.netrc``."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 @dataclass

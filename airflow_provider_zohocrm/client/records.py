@@ -553,6 +553,8 @@ def _list_query(
             f"Activities cannot be read in {version.name}; read Tasks, Events and Calls"
         )
     sort_by = options["sort_by"]
+    if sort_by is not None:
+        field_names([sort_by], "sort_by")
     if version.sort_fields and sort_by not in (None, *version.sort_fields):
         raise ZohoValidationError(
             f"sort_by is {sort_by!r}; {version.name} sorts by {', '.join(version.sort_fields)}"

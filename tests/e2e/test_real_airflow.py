@@ -58,6 +58,7 @@ class TestConnection:
             "api_url",
             "accounts_url",
             "upload_url",
+            "verify",
             "auth_store",
         ]
         for name, field in form["extra_fields"].items():
