@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
-    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.extraction.bulk import BulkExport
     from airflow_provider_zohocrm.extraction.progress import Progress
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.storage import Column, FileInfo
 
 # Records in one job (reference sheet §4.6).

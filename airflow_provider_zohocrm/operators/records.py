@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_zohocrm._compat import Context
-    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.extraction.extract import State
     from airflow_provider_zohocrm.extraction.request import ExtractRequest
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
 _CHECKPOINT = "zoho_get_records"
 _CHOOSING = (
