@@ -215,6 +215,8 @@ class WritingApi(ApiBase):
         :raises ZohoValidationError: for an option that cannot be right.
         """
         name = module_name(module)
+        if operation not in _WRITES:
+            raise ZohoValidationError(f"operation is {operation!r}; it must be one of {', '.join(_WRITES)}")
         options = _options(
             duplicate_check_fields, trigger, apply_feature_execution, skip_feature_execution, lar_id
         )

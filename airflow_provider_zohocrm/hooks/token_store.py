@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_zohocrm._compat import read_variable, write_variable
 from airflow_provider_zohocrm.client.oauth import Token
+from airflow_provider_zohocrm.client.sealing import seal, unseal
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS
 
 if TYPE_CHECKING:
+    from airflow_provider_zohocrm.client.credentials import ZohoCredentials
     from airflow_provider_zohocrm.client.tokens import TokenStore
 
 log = logging.getLogger(__name__)
@@ -66,17 +68,28 @@ class SharedTokenStore(ABC):
 
 
 class VariableTokenStore(SharedTokenStore):
-    """Keeps tokens in Airflow Variables: encrypted by Airflow, and reached from workers and triggerers alike."""
+    """Keeps tokens in Airflow Variables, which workers and triggerers reach alike.
+
+    They are encrypted beforehand: Airflow 3 shows the value of a Variable that is written in the log of the scheduler at
+    level DEBUG, and exports Variables in clear.
+
+    :param credentials: whose secrets make the key.
+    """
 
     where = "an Airflow Variable"
 
+    def __init__(self, credentials: ZohoCredentials) -> None:
+        self._credentials = credentials
+
     def read(self, key: str) -> str | None:
         """Read the Variable of a key."""
-        return read_variable(_name(key))
+        text = read_variable(_name(key))
+        return None if text is None else unseal(text, self._credentials)
 
     def write(self, key: str, text: str) -> None:
         """Write the Variable of a key."""
-        write_variable(_name(key), text, "Access token of Zoho CRM; made anew when it is missing.")
+        sealed = seal(text, self._credentials)
+        write_variable(_name(key), sealed, "Access token of Zoho CRM; made anew when it is missing.")
 
 
 class FileTokenStore(SharedTokenStore):
@@ -106,9 +119,10 @@ class FileTokenStore(SharedTokenStore):
         return folder
 
 
-def token_store(name: str) -> TokenStore:
-    """Return the store of a name from the connection: ``variable``, ``file`` or ``memory``."""
-    return {"variable": VariableTokenStore, "file": FileTokenStore}.get(name, lambda: PROCESS_TOKENS)()
+def token_store(credentials: ZohoCredentials) -> TokenStore:
+    """Return the store that the connection names: ``variable``, ``file`` or ``memory``."""
+    made = {"variable": lambda: VariableTokenStore(credentials), "file": FileTokenStore}
+    return made.get(credentials.token_store, lambda: PROCESS_TOKENS)()
 
 
 def _name(key: str) -> str:

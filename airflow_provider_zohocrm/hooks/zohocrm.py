@@ -227,7 +227,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
             mask_secret(secret)
         return Transport(
             credentials,
-            store=store or token_store(credentials.token_store),
+            store=store or token_store(credentials),
             policy=policy,
             timeout=timeout,
             on_token=mask_secret,
@@ -282,7 +282,7 @@ class ZohoCRMAsyncHook(BaseHook):
         def make() -> AsyncTransport:
             return AsyncTransport(
                 credentials,
-                store=token_store(credentials.token_store),
+                store=token_store(credentials),
                 policy=RetryPolicy(retries=self.retries),
                 timeout=self.timeout,
                 on_token=async_mask_secret,

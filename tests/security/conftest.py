@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.leaks import CLIENT_SECRET, REFRESH_TOKEN
 from support.wrong_servers import Uncalled
 
 from airflow_provider_zohocrm.client.aio import AsyncTransport
@@ -16,9 +17,6 @@ from airflow_provider_zohocrm.client.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-CLIENT_SECRET = 'planted client/secret+of=the&"test"%7Eend'
-REFRESH_TOKEN = "1000.planted/refresh+token=of&the.test"
 
 
 @pytest.fixture

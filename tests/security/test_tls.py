@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ def _issue(name: str, key: Any, issuer: tuple[Any, Any] | None, *, host: str = "
     from cryptography.x509.oid import NameOID
 
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     signer, signing_key = issuer or (None, key)
     issuer_name = subject if signer is None else signer.subject
     built = (
@@ -41,8 +41,8 @@ def _issue(name: str, key: Any, issuer: tuple[Any, Any] | None, *, host: str = "
         .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False
@@ -150,7 +150,7 @@ def test_a_certificate_of_another_host_is_refused(authority: Path, send: Any, cr
 
 @pytest.mark.parametrize("verify", [False, "false", "False", "no", "off", 0, "0", "None"])
 def test_verification_cannot_be_turned_off_in_the_connection(credentials: Any, verify: Any) -> None:
-    with pytest.raises(ZohoConfigurationError, match="always verified.*PEM"):
+    with pytest.raises(ZohoConfigurationError, match=r"always verified.*PEM"):
         credentials("https://accounts.zoho.com", verify=verify)
 
 
@@ -169,7 +169,7 @@ def test_a_variable_that_names_no_bundle_is_told(
     send: Any, credentials: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
-    with pytest.raises(ZohoConfigurationError, match="SSL_CERT_FILE names '/nowhere/ca.pem'"):
+    with pytest.raises(ZohoConfigurationError, match=r"SSL_CERT_FILE names '/nowhere/ca\.pem'"):
         send(credentials("https://127.0.0.1:9"), READ)
 
 

@@ -98,7 +98,7 @@ def test_a_token_that_is_about_to_die_is_not_taken_from_the_store(shared, zoho):
     hook = ZohoCRMHook()
     hook.get_organization()
     key = hook.transport.credentials.token_key
-    store = stores.token_store(shared)
+    store = stores.token_store(hook.transport.credentials)
     assert store.load(key).value == TOKEN["access_token"]
     store.save(key, Token("1000.old", TOKEN["api_domain"], time.time() + 250, 3600.0))
     forget()
@@ -113,6 +113,7 @@ def test_the_name_in_the_store_tells_nothing_of_the_credentials(variables, conne
     ((name, value),) = variables.items()
     assert "token" in name  # by this Airflow masks the value
     assert not [secret for secret in (*SECRETS, "1000.CLIENT") if secret in name]
+    assert TOKEN["access_token"] not in value
     assert "the-refresh-token" not in value
     assert "the-client-secret" not in value
 
