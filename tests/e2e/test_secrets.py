@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,7 +124,11 @@ def left_behind(
     extra = {"refresh_token": REFRESH_TOKEN, "accounts_url": crm.url}
     fields: dict[str, Any] = {"login": crm.client_id, "password": CLIENT_SECRET}
     narrow = {"grant_type": "client_credentials", "soid": "65398227", "scope": "ZohoCRM.org.READ"}
-    with RealAirflow(home, dags, environment=environment) as airflow:
+    airflow = RealAirflow(home, dags, environment=environment)
+    with ExitStack() as stack:
+        stack.callback(airflow.stop)
+        # What is written at DEBUG makes all parts slow on a busy machine.
+        airflow.start(timeout=600)
         for name, more in (
             ("zohocrm_default", {"extra": extra}),
             ("wrong_secret", {"password": WRONG_SECRET, "extra": {**extra, "refresh_token": WRONG_TOKEN}}),
@@ -131,10 +136,10 @@ def left_behind(
             ("gone", {"extra": {**extra, "api_url": "http://127.0.0.1:9"}}),
         ):
             airflow.create_connection(name, "zohocrm", **{**fields, **more})
-        airflow.wait_for_dags([DAG])
+        airflow.wait_for_dags([DAG], timeout=300)
         run = airflow.trigger(DAG)
         with pytest.raises(RunFailedError):
-            airflow.wait_for_run(DAG, run, timeout=300)
+            airflow.wait_for_run(DAG, run, timeout=600)
         assert airflow.task_states(DAG, run) == STATES
         instances = airflow.task_instances(DAG, run)
         variables = airflow.api("GET", "/variables")["variables"]

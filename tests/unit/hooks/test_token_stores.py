@@ -6,6 +6,7 @@ import logging
 import stat
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,19 @@ def test_connections_to_different_organisations_have_tokens_of_their_own(
     ZohoCRMHook("zoho_b").get_organization()
     assert zoho.mints == 2
     assert len(variables) + len([one for one in Path(temporary).rglob("*") if one.is_file()]) == 2
+
+
+def test_a_variable_is_readable_with_the_secrets_of_the_connection_only(variables, connection, zoho):
+    connection(extra={"auth_store": "variable"})
+    zoho.on("GET", "/crm/v8/org", ORGANISATION)
+    hook = ZohoCRMHook()
+    hook.get_organization()
+    credentials = hook.transport.credentials
+    key = credentials.token_key
+    forget()
+    assert stores.token_store(credentials).load(key).value == TOKEN["access_token"]
+    forget()
+    assert stores.token_store(replace(credentials, client_secret="another")).load(key) is None
+    # What an older version has left in clear is made anew.
+    variables.update(dict.fromkeys(variables, '{"value": "1000.clear"}'))
+    assert stores.token_store(credentials).load(key) is None
