@@ -32,13 +32,13 @@ demo: $(VENV)/.installed ## run the example DAGs on a real Airflow against a sim
 
 .PHONY: test
 test: $(VENV)/.installed ## run all tests, the last of them on a real Airflow
-	$(BIN)/python -m pytest tests/unit tests/integration tests/conformance tests/e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit tests/integration tests/security tests/conformance tests/e2e $(PYTEST_ARGS)
 
 .PHONY: test-compat
-test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit and integration tests on Airflow 2.11 and 3.0 (needs Python 3.10 to 3.12)
+test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit, integration and security tests on Airflow 2.11 and 3.0 (needs Python 3.10 to 3.12)
 
 test-compat-%: $(VENV)-%/.installed
-	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration $(PYTEST_ARGS)
+	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration tests/security $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## check style and format
@@ -57,6 +57,10 @@ ci: ## all of the above, as CI runs it
 bench: $(VENV)-bench/.installed ## measure ours and the peers, into benchmarks/results.md (BENCH_ARGS="--cases list": some)
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
+.PHONY: audit
+audit: $(VENV)-audit/.installed ## look for known vulnerabilities in what the constraint files install
+	$(VENV)-audit/bin/python tools/audit.py --scratch $(VENV)-audit constraints/*.txt
+
 .PHONY: clean
 clean: ## remove the virtual environments and all that was built or written
 	rm -rf .venv .venv-* build dist demo_output .pytest_cache .mypy_cache .ruff_cache
@@ -74,6 +78,13 @@ $(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
 $(VENV)-bench/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
 	@$(PYTHON) tools/check_python.py $(AIRFLOW)
 	$(call install,$(VENV)-bench,$(PYTHON),$(AIRFLOW),bench)
+
+# Apart from what it looks at, which it would bring newer versions of.
+$(VENV)-audit/.installed:
+	@rm -rf $(VENV)-audit
+	@$(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	@touch $@
 
 # $(1) folder, $(2) Python, $(3) Airflow, $(4) extra
 define install

@@ -68,6 +68,11 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         type=["integer", "null"],
         minimum=0,
     ),
+    "verify": _field(
+        "CA bundle",
+        "Only for a proxy or gateway with a CA of its own: path of its certificates (PEM) on all workers and triggerers. "
+        "Certificates are always verified.",
+    ),
     # Not "token_store": a name that holds "token" makes Airflow take the value for a secret, hide the choice in the
     # form and mask words like "memory" in all logs.
     # No default: what is left empty follows Airflow's configuration. Suggestions and no choices: a dotted path is fine.

@@ -12,21 +12,34 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import tenacity
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import is_crowded, read_answer
+from airflow_provider_zohocrm.client.answers import is_crowded, printable, read_answer
+from airflow_provider_zohocrm.client.body import MAX_JSON, MAX_TOKEN_ANSWER, Intake
 from airflow_provider_zohocrm.client.limiter import limiter_of
-from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
+from airflow_provider_zohocrm.client.oauth import (
+    FORM_HEADERS,
+    TOKEN_CALL,
+    Token,
+    read_token_answer,
+    token_body,
+)
 from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, Pause, Renewal, Step, Steps, Tell
 from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
+from airflow_provider_zohocrm.client.secret import Secret, SecretBytes, without_frames
+from airflow_provider_zohocrm.client.tls import UNVERIFIED, ca_bundle, is_unverified, ssl_context
 from airflow_provider_zohocrm.client.tokens import MOST_REFUSED, PROCESS_TOKENS, TokenStore, usable
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
     from airflow_provider_zohocrm.client.calls import Call
@@ -36,6 +49,9 @@ log = logging.getLogger(__name__)
 
 # Many share a transport; each counts what it uses itself.
 _usage: ContextVar[Usage | None] = ContextVar("zohocrm_usage", default=None)
+_UNREACHABLE = (
+    "Check that the triggerer can reach the API and accounts hosts of the connection's data centre."
+)
 
 Blocking = Callable[..., Awaitable[Any]]
 T = TypeVar("T")
@@ -80,10 +96,12 @@ class AsyncTransport:
             return self
         # The first import takes longer than a triggerer's event loop may be blocked.
         aiohttp = await asyncio.to_thread(import_module, "aiohttp")
+        # None is aiohttp's own default: what Python's ssl trusts.
+        verified = await asyncio.to_thread(_context, self.credentials.verify)
         if self._session is None:  # still: others may have entered meanwhile
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
-                trust_env=True,
+                connector=aiohttp.TCPConnector(ssl=verified or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self
@@ -120,11 +138,12 @@ class AsyncTransport:
         # tenacity awaits only what it knows for a coroutine function: no lambda.
         try:
             return await tenacity.AsyncRetrying(sleep=asyncio.sleep, **self.policy.options(call))(once, *args)
-        except ZohoCRMError as error:
-            error.exhausted = True
-            usage = _usage.get()
-            note_lasting(error, call, None if usage is None else usage.remaining, time.time())
-            raise
+        except BaseException as error:  # noqa: BLE001  # a cancellation too: all of it is raised again
+            if isinstance(error, ZohoCRMError):
+                error.exhausted = True
+                usage = _usage.get()
+                note_lasting(error, call, None if usage is None else usage.remaining, time.time())
+            raise without_frames(error)  # noqa: B904  # the same error
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:
         """Send a request, again with another token if Zoho refuses the one it was sent with."""
@@ -153,10 +172,11 @@ class AsyncTransport:
         )
         try:
             return await self._drive(renewal.find())
-        except ZohoCRMError as error:
-            # A token that cannot be had is not asked for again by the call that needs it.
-            error.exhausted = True
-            raise
+        except BaseException as error:  # noqa: BLE001  # as for every call
+            if isinstance(error, ZohoCRMError):
+                # A token that cannot be had is not asked for again by the call that needs it.
+                error.exhausted = True
+            raise without_frames(error)  # noqa: B904  # the same error
 
     async def _drive(self, steps: Steps[T]) -> T:
         """Take the steps of a generator until it returns, as :func:`~..renewal.drive` does."""
@@ -188,7 +208,7 @@ class AsyncTransport:
         await asyncio.sleep(seconds)
 
     async def _exchange(self, call: Call, token: Token) -> dict[str, Any] | None:
-        headers = {**call.headers, "Authorization": f"Zoho-oauthtoken {token.value}"}
+        headers = {**call.headers, "Authorization": Secret(f"Zoho-oauthtoken {token.value}")}
         body = None
         if call.json is not None:
             body = jsontext.dumps(call.json)
@@ -203,14 +223,16 @@ class AsyncTransport:
     async def _mint(self) -> Token:
         url = self.credentials.accounts_url + TOKEN_CALL.path
         # A task that holds the claim for longer would be taken for dead.
-        request = self._request(TOKEN_CALL, url, data=token_form(self.credentials))
+        request = self._request(TOKEN_CALL, url, data=token_body(self.credentials), headers=FORM_HEADERS)
         try:
             status, headers, content = await asyncio.wait_for(request, MINT_TIMEOUT)
         except asyncio.TimeoutError:
             raise ZohoTransportError(
                 f"{TOKEN_CALL}: no whole answer from Zoho within {MINT_TIMEOUT:.0f} s."
             ) from None
-        token = read_token_answer(self.credentials, status, headers, content, time.time())
+        body = SecretBytes(content)
+        del content
+        token = read_token_answer(self.credentials, status, headers, body, time.time())
         if (usage := _usage.get()) is not None:
             usage.mint()
         return token
@@ -233,14 +255,33 @@ class AsyncTransport:
         if self._session is None:
             raise RuntimeError("AsyncTransport is used outside of 'async with'")
         try:
-            async with self._session.request(call.method, url, allow_redirects=False, **kwargs) as response:
-                return response.status, response.headers, await response.read()
+            async with self._session.request(
+                call.method, url, allow_redirects=False, proxy=_proxy(url), **kwargs
+            ) as response:
+                intake = Intake(call, MAX_TOKEN_ANSWER if call is TOKEN_CALL else MAX_JSON)
+                pieces = [intake.take(piece) async for piece in response.content.iter_any()]
+                return response.status, response.headers, b"".join(pieces)
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise ZohoTransportError(
-                f"{call}: no whole answer from Zoho ({type(error).__name__}: {error}). "
-                "Check that the triggerer can reach the API and accounts hosts of the connection's data centre.",
-                sent=not isinstance(error, aiohttp.ClientConnectorError),
-            ) from error
+            without_frames(error)
+            unverified = is_unverified(error)
+            failure = ZohoTransportError(
+                f"{call}: no whole answer from Zoho ({printable(f'{type(error).__name__}: {error}')}). "
+                f"{UNVERIFIED if unverified else _UNREACHABLE}",
+                sent=not unverified and not isinstance(error, aiohttp.ClientConnectorError),
+            )
+            failure.exhausted = unverified
+            raise failure from error
+
+
+def _context(verify: str) -> ssl.SSLContext | None:
+    bundle = ca_bundle(verify)
+    return None if bundle is None else ssl_context(bundle)
+
+
+def _proxy(url: str) -> str | None:
+    """Find the proxy of the environment. aiohttp would do so, too, but with it send passwords of a ``.netrc``."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from airflow_provider_zohocrm.client import jsontext
+from airflow_provider_zohocrm.client.secret import without_tokens
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoAuthenticationError,
@@ -267,5 +268,5 @@ def _text(raw: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Make foreign text fit for one line of a log."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """Make foreign text fit for one line of a log, without a token that it may repeat."""
+    return without_tokens(" ".join("".join(char if char.isprintable() else " " for char in text).split()))

@@ -108,7 +108,7 @@ class BulkWriteApi(ApiBase):
         call = Call(
             "POST",
             self.path("upload"),
-            headers={**_UPLOAD_HEADERS, "X-CRM-ORG": str(org_id)},
+            headers={**_UPLOAD_HEADERS, "X-CRM-ORG": record_id(org_id)},
             base=self.transport.upload_base(),
             file=(_UPLOADED, file),
         )

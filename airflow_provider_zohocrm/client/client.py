@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client.api import query_params
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm.client.aio import AsyncTransport
     from airflow_provider_zohocrm.client.transport import Transport
+
+
+# What would make another path, or a header, out of a part that a template has rendered.
+_UNSAFE = re.compile(r"[\x00-\x20\x7f#\\]|(?:^|/)(?:\.|%2[eE]){2}(?:/|\?|$)")
+_UNSAFE_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class ZohoCRMApi(RecordsApi, WritingApi, BulkReadApi, BulkWriteApi):
@@ -56,6 +62,10 @@ class ZohoCRMApi(RecordsApi, WritingApi, BulkReadApi, BulkWriteApi):
         method = method.upper()
         if "://" in path or path.startswith("//"):
             raise ZohoValidationError(f"path is {path!r}; give it without a host, e.g. /crm/v8/users")
+        if _UNSAFE.search(path) or any(_UNSAFE_HEADER.search(value) for value in (headers or {}).values()):
+            raise ZohoValidationError(
+                f"{method} {path!r}: path and headers must not hold control characters, and the path no '..', blank, # or \\"
+            )
         return self.send(
             Call(
                 method,

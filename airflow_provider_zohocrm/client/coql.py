@@ -6,7 +6,7 @@ import re
 
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)
 _LIMIT = re.compile(r"\blimit\b", re.IGNORECASE)
 _ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
 _GROUPED = re.compile(r"\bgroup\s+by\b|\b(?:count|sum|min|max|avg)\s*\(", re.IGNORECASE)

@@ -16,6 +16,8 @@ from airflow_provider_zohocrm.client.hosts import (
     trusted_api_url,
     upload_host,
 )
+from airflow_provider_zohocrm.client.secret import Secret
+from airflow_provider_zohocrm.client.tls import checked_verify
 from airflow_provider_zohocrm.client.versions import DEFAULT_VERSION, ApiVersion, api_version
 from airflow_provider_zohocrm.exceptions import ZohoConfigurationError
 
@@ -54,6 +56,7 @@ class ZohoCredentials:
     upload_url: str
     token_store: str
     min_credits_remaining: int | None = None
+    verify: str = ""
 
     @classmethod
     def from_fields(
@@ -72,6 +75,10 @@ class ZohoCredentials:
         :param name: the connection, for error texts.
         :raises ZohoConfigurationError: naming every field that is missing, or the one that is wrong.
         """
+        # Not to be seen in the local variables of an error raised below.
+        password = Secret((password or "").strip())
+        refresh_token = Secret(str(extra.get("refresh_token") or "").strip())
+        extra = {key: value for key, value in extra.items() if key != "refresh_token"}
 
         def text(key: str, default: str = "") -> str:
             value = extra.get(key)
@@ -99,10 +106,10 @@ class ZohoCredentials:
         grant_type = choice("grant_type", GRANT_TYPES, "refresh_token")
         needed = {
             "Client ID (login)": (login or "").strip(),
-            "Client secret (password)": (password or "").strip(),
+            "Client secret (password)": password,
         }
         if grant_type == "refresh_token":
-            needed["Refresh token (extra refresh_token)"] = text("refresh_token")
+            needed["Refresh token (extra refresh_token)"] = refresh_token
         else:
             needed["Organisation (extra soid)"] = text("soid")
             needed["Scope (extra scope)"] = text("scope")
@@ -120,12 +127,13 @@ class ZohoCredentials:
                 key: text(key) and checked_url(text(key), key)
                 for key in ("api_url", "accounts_url", "upload_url")
             }
+            verify = checked_verify(text("verify"))
         except ZohoConfigurationError as error:
             raise ZohoConfigurationError(f"{name}: {error}") from None
         return cls(
             client_id=(login or "").strip(),
-            client_secret=(password or "").strip(),
-            refresh_token=text("refresh_token"),
+            client_secret=password,
+            refresh_token=refresh_token,
             grant_type=grant_type,
             # Zoho wants the service in front of the organisation's id (reference sheet §1.3).
             soid=soid if not soid or "." in soid else f"ZohoCRM.{soid}",
@@ -138,6 +146,7 @@ class ZohoCredentials:
             upload_url=urls["upload_url"],
             token_store=token_store(),
             min_credits_remaining=_credits(text("min_credits_remaining"), name),
+            verify=verify,
         )
 
     @property

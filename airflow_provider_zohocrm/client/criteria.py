@@ -83,7 +83,7 @@ def _shape_leaf(node: Mapping[str, Any], version: ApiVersion, leaves: list[str])
     name = field.get("api_name") if isinstance(field, Mapping) else node.get("api_name")
     if not isinstance(name, str):
         raise ZohoValidationError(f"a condition needs api_name, comparator and value; got {dict(node)!r}")
-    field_names([name], "criteria")
+    name = (field_names([name], "criteria") or [name])[0]
     leaves.append(name)
     comparator = node.get("comparator")
     if comparator not in COMPARATORS:

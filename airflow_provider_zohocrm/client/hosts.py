@@ -142,7 +142,8 @@ def trusted_api_url(api_domain: str, accounts_url: str, environment: str) -> str
         host, port = parts.hostname or "", parts.port
     except ValueError:
         parts, host, port = urlsplit(""), "", None
-    if is_loopback(host) and is_loopback(urlsplit(accounts_url).hostname):
+    bare = parts.scheme in ("https", "http") and "@" not in parts.netloc
+    if bare and is_loopback(host) and is_loopback(urlsplit(accounts_url).hostname):
         return f"{parts.scheme}://{parts.netloc}"
     if not _HOST.fullmatch(host):
         host = ""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus, urlencode
 
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.client.answers import printable, retry_after
 from airflow_provider_zohocrm.client.calls import Call
+from airflow_provider_zohocrm.client.secret import Secret, SecretBytes
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoAuthenticationError,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 
 TOKEN_CALL = Call("POST", "/oauth/v2/token")
+FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
 # What an HTTP header can carry.
 _VALUE = re.compile(r"[!-~]+")
@@ -61,6 +64,9 @@ class Token:
     life: float
     new: bool = field(default=False, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", Secret(self.value))
+
     @property
     def is_sendable(self) -> bool:
         """Tell whether a header can carry it."""
@@ -87,6 +93,11 @@ def token_form(credentials: ZohoCredentials) -> dict[str, str]:
     return form | {"scope": credentials.scope, "soid": credentials.soid}
 
 
+def token_body(credentials: ZohoCredentials) -> SecretBytes:
+    """Encode the form of a token request."""
+    return SecretBytes(urlencode(token_form(credentials)).encode())
+
+
 def read_token_answer(
     credentials: ZohoCredentials, status: int, headers: Mapping[str, str], body: bytes, now: float
 ) -> Token:
@@ -97,15 +108,9 @@ def read_token_answer(
     :raises ZohoServerError: if the endpoint is down.
     :raises ZohoAuthenticationError: if there is no ``access_token`` for any other reason, whatever the status.
     """
-    try:
-        answer = jsontext.loads(body)
-    except ValueError:
-        answer = None
-    fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
-    value = fields.get("access_token")
-    if isinstance(value, str) and _VALUE.fullmatch(value) and status < 300:
-        life = _life(fields)
-        return Token(value, str(fields.get("api_domain") or ""), now + life, life, new=True)
+    answer = _parsed(body)
+    if answer.token is not None and status < 300:
+        return Token(answer.token, answer.api_domain, now + answer.life, answer.life, new=True)
     where = f"{TOKEN_CALL} at {credentials.accounts_url}"
     if 300 <= status < 400:
         raise ZohoUntrustedHostError(
@@ -117,13 +122,36 @@ def read_token_answer(
             status=status,
             retry_after=retry_after(headers),
         )
-    raise _refusal(where, status, fields)
+    raise _refusal(where, status, answer, credentials)
 
 
-def _refusal(where: str, status: int, fields: dict[str, Any]) -> ZohoAPIError:
-    code = printable(str(fields.get("error") or ""))[:100]
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What counts of an answer; the rest of it is in no variable when an error is raised."""
+
+    token: Secret | None
+    api_domain: str
+    life: float
+    error: Secret
+    is_json: bool
+
+
+def _parsed(body: bytes) -> _Answer:
+    try:
+        answer = jsontext.loads(bytes(body))
+    except ValueError:
+        answer = None
+    fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
+    value = fields.get("access_token")
+    token = Secret(value) if isinstance(value, str) and _VALUE.fullmatch(value) else None
+    error = Secret(fields.get("error") or "")
+    return _Answer(token, str(fields.get("api_domain") or ""), _life(fields), error, bool(fields))
+
+
+def _refusal(where: str, status: int, answer: _Answer, credentials: ZohoCredentials) -> ZohoAPIError:
+    code = _without(credentials, printable(answer.error))[:100]
     key = code.lower().replace(" ", "_")
-    said = code or ("an answer without access_token" if fields else "no JSON")
+    said = code or ("an answer without access_token" if answer.is_json else "no JSON")
     remedy = _REMEDIES.get(
         key, f"Check client ID, secret, refresh token and data centre. {_OTHER_DATA_CENTER}"
     )
@@ -131,9 +159,16 @@ def _refusal(where: str, status: int, fields: dict[str, Any]) -> ZohoAPIError:
     return kind(f"{where} gave no token: Zoho answered {status} {said}. {remedy}", status=status, code=code)
 
 
+def _without(credentials: ZohoCredentials, text: str) -> str:
+    """Mask the secrets of a request in what a server that echoes it says."""
+    for secret in filter(None, (credentials.client_secret, credentials.refresh_token)):
+        text = text.replace(secret, "***").replace(quote_plus(secret), "***")
+    return text
+
+
 def _life(fields: dict[str, Any]) -> float:
     """Read the seconds a token lives; beside ``expires_in_sec``, ``expires_in`` is milliseconds (§1.2)."""
     try:
         return float(fields.get("expires_in_sec") or fields.get("expires_in") or 3600)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 3600.0

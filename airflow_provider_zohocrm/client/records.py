@@ -537,6 +537,28 @@ class RecordsApi(MetadataApi):
         return Call("POST", self.path("coql"), json={"select_query": query}, credits=coql.cost(size))
 
 
+def check_choices(options: Mapping[str, Any]) -> None:
+    """Check what chooses and orders the records of a list, as far as no API version is needed to tell.
+
+    :raises ZohoValidationError: for what cannot be right.
+    """
+    for name in ("cvid", "territory_id"):
+        if options.get(name) is not None:
+            checked_id(options[name])
+    if isinstance(options.get("ids"), (str, list, tuple)):
+        _ids(options["ids"])
+    if options.get("sort_by") is not None:
+        field_names([options["sort_by"]], "sort_by")
+    _check_order(options.get("sort_order"))
+    _three(options.get("converted"))
+    _three(options.get("approved"))
+
+
+def _check_order(sort_order: str | None) -> None:
+    if sort_order not in (None, "asc", "desc"):
+        raise ZohoValidationError(f"sort_order is {sort_order!r}; it must be asc or desc")
+
+
 def _list_query(
     version: ApiVersion,
     module: str,
@@ -553,14 +575,15 @@ def _list_query(
             f"Activities cannot be read in {version.name}; read Tasks, Events and Calls"
         )
     sort_by = options["sort_by"]
+    if sort_by is not None:
+        options["sort_by"] = sort_by = (field_names([sort_by], "sort_by") or [sort_by])[0]
     if version.sort_fields and sort_by not in (None, *version.sort_fields):
         raise ZohoValidationError(
             f"sort_by is {sort_by!r}; {version.name} sorts by {', '.join(version.sort_fields)}"
         )
     if sort_by is not None and options["cvid"] is not None and version.sort_fields:
         raise ZohoValidationError("cvid and sort_by exclude each other: a view has its own order")
-    if options["sort_order"] not in (None, "asc", "desc"):
-        raise ZohoValidationError(f"sort_order is {options['sort_order']!r}; it must be asc or desc")
+    _check_order(options["sort_order"])
     territory = options["territory_id"] is not None or options["include_child"] is not None
     if territory and module not in _TERRITORY_MODULES:
         raise ZohoValidationError(f"{module} has no territories; only {', '.join(_TERRITORY_MODULES)} have")

@@ -8,6 +8,7 @@ import zipfile
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
+from airflow_provider_zohocrm.client.answers import printable
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoCorruptResultError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ _BUFFER = 256 << 10
 # CSV packs to a tenth or less; deflate reaches a thousandth on what was made to fill a disk.
 _LARGE = 256 << 20
 _ABSURD_RATIO = 250
+# That of one file has 65 KB at most; a block of the file is never larger than the buffer.
+_DIRECTORY = 1 << 20
 
 
 @contextmanager
@@ -40,10 +43,26 @@ def open_result(
     with contextlib.ExitStack() as stack:
         job = f"{kind} job {job_id}"
         with _corrupt(job):
-            opened = stack.enter_context(zipfile.ZipFile(archive))
+            opened = stack.enter_context(zipfile.ZipFile(cast("BinaryIO", _Archive(archive))))
             found = _member(opened, job, f"{job_id if named else ''}.{file_type}")
             member = stack.enter_context(opened.open(found))
         yield cast("BinaryIO", io.BufferedReader(_Member(member, job), _BUFFER))
+
+
+class _Archive:
+    """The archive as zipfile sees it, which would read a directory of any size at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _DIRECTORY:
+            raise zipfile.BadZipFile("its directory is too large")
+        # Without a size zipfile asks for the end of the file, where a comment of 65 KB may stand.
+        return self._file.read(size if size >= 0 else _DIRECTORY)
 
 
 class _Member(io.RawIOBase):
@@ -71,14 +90,14 @@ def _corrupt(job: str) -> Iterator[None]:
         raise
     except Exception as error:  # zipfile raises whatever its bytes lead it to
         raise ZohoCorruptResultError(
-            f"The result of {job} is damaged or incomplete: {type(error).__name__}: {error}"
+            f"The result of {job} is damaged or incomplete: {type(error).__name__}: {printable(str(error)[:200])}"
         ) from error
 
 
 def _member(archive: zipfile.ZipFile, job: str, expected: str) -> zipfile.ZipInfo:
     members = archive.infolist()
     if len(members) != 1 or not _fits(members[0].filename, expected):
-        names = ", ".join(info.filename[:80] for info in members[:5]) or "nothing"
+        names = ", ".join(printable(info.filename[:80]) for info in members[:5]) or "nothing"
         raise ZohoBulkReadError(
             f"The result of {job} should hold {expected} and nothing else; it holds {names}."
         )

@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import requests
 import tenacity
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import error_of, is_crowded, read_answer
+from airflow_provider_zohocrm.client.answers import error_of, is_crowded, printable, read_answer
+from airflow_provider_zohocrm.client.body import CHUNK, MAX_DOWNLOAD, MAX_JSON, MAX_TOKEN_ANSWER, Intake
 from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.multipart import FormFile
-from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
+from airflow_provider_zohocrm.client.oauth import (
+    FORM_HEADERS,
+    TOKEN_CALL,
+    Token,
+    read_token_answer,
+    token_body,
+)
 from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, Pause, Renewal, Step, Tell, drive
 from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
+from airflow_provider_zohocrm.client.secret import SecretBytes, without_frames
 from airflow_provider_zohocrm.client.session import ZohoAuth, ZohoSession
 from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT, Timeout
+from airflow_provider_zohocrm.client.tls import UNVERIFIED, ca_bundle, is_unverified
 from airflow_provider_zohocrm.client.tokens import (
     MOST_REFUSED,
     PROCESS_TOKENS,
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 1 << 20
+_UNREACHABLE = "Check that the worker can reach the API and accounts hosts of the connection's data centre."
 
 T = TypeVar("T")
 
@@ -71,11 +80,12 @@ class Transport:
         self.limiter = limiter_of(credentials.token_key)
         self._store = store
         self._on_token = on_token
-        self._accounts = ZohoSession(_at_most(timeout, MINT_TIMEOUT / 2))
+        bundle = ca_bundle(credentials.verify)
+        self._accounts = ZohoSession(_at_most(timeout, MINT_TIMEOUT / 2), ca_bundle=bundle)
         self._token: Token | None = None
         self._told: set[str] = set()
         self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
-        self.session = ZohoSession(timeout, lambda: self._api_base(self.token()))
+        self.session = ZohoSession(timeout, lambda: self._api_base(self.token()), bundle)
         self.session.auth = ZohoAuth(self.token, self._api_base)
 
     def send(self, call: Call) -> dict[str, Any] | None:
@@ -130,11 +140,11 @@ class Transport:
     def _repeated(self, call: Call, once: Callable[[], T]) -> T:
         try:
             return tenacity.Retrying(sleep=time.sleep, **self.policy.options(call))(once)
-        except ZohoCRMError as error:
-            # A token that cannot be had is not asked for again by the call that needs it.
-            error.exhausted = True
-            note_lasting(error, call, self.usage.remaining, time.time())
-            raise
+        except BaseException as error:  # noqa: BLE001  # an execution time-out strikes anywhere, too; all of it is raised again
+            if isinstance(error, ZohoCRMError):
+                error.exhausted = True
+                note_lasting(error, call, self.usage.remaining, time.time())
+            raise without_frames(error)  # noqa: B904  # the same error
 
     def _authorised(self, once: Callable[[], T]) -> T:
         """Run a request, again with another token if Zoho refuses the one it was sent with."""
@@ -163,10 +173,11 @@ class Transport:
         )
         try:
             return drive(renewal.find(), self._take)
-        except ZohoCRMError as error:
-            # A token that cannot be had is not asked for again by the call that needs it.
-            error.exhausted = True
-            raise
+        except BaseException as error:  # noqa: BLE001  # as for every call
+            if isinstance(error, ZohoCRMError):
+                # A token that cannot be had is not asked for again by the call that needs it.
+                error.exhausted = True
+            raise without_frames(error)  # noqa: B904  # the same error
 
     def _take(self, step: Step) -> Any:
         if isinstance(step, Ask):
@@ -183,32 +194,35 @@ class Transport:
 
     def _exchange(self, call: Call) -> dict[str, Any] | None:
         with self._open(call) as response:
-            return read_answer(call, response.status_code, response.headers, response.content)
+            return read_answer(call, response.status_code, response.headers, _body(call, response))
 
     def _stream(self, call: Call, target: BinaryIO) -> int:
-        with self._open(call, stream=True) as response:
+        with self._open(call) as response:
             if response.status_code != 200:
-                read_answer(call, response.status_code, response.headers, response.content)
+                read_answer(call, response.status_code, response.headers, _body(call, response))
                 raise error_of(call, response.status_code, response.headers, None)
             target.seek(0)
             target.truncate()
-            target.writelines(response.iter_content(_CHUNK))
+            target.writelines(_chunks(response, Intake(call, MAX_DOWNLOAD)))
             return target.tell()
 
     def _mint(self) -> Token:
         url = self.credentials.accounts_url + TOKEN_CALL.path
         with (
             _as_transport_error(TOKEN_CALL),
-            self._accounts.post(url, data=token_form(self.credentials)) as response,
+            self._accounts.post(
+                url, data=token_body(self.credentials), headers=FORM_HEADERS, stream=True
+            ) as response,
         ):
+            body = SecretBytes(b"".join(_chunks(response, Intake(TOKEN_CALL, MAX_TOKEN_ANSWER))))
             token = read_token_answer(
-                self.credentials, response.status_code, response.headers, response.content, time.time()
+                self.credentials, response.status_code, response.headers, body, time.time()
             )
         self.usage.mint()
         return token
 
     @contextmanager
-    def _open(self, call: Call, *, stream: bool = False) -> Iterator[requests.Response]:
+    def _open(self, call: Call) -> Iterator[requests.Response]:
         headers = dict(call.headers)
         body: Any = None
         if call.file is not None:
@@ -220,13 +234,11 @@ class Transport:
             headers["Content-Type"] = "application/json"
         with self.limiter.slot():
             self.usage.spend(call)
-            with self._sent(call, body, headers, stream=stream) as response:
+            with self._sent(call, body, headers) as response:
                 yield response
 
     @contextmanager
-    def _sent(
-        self, call: Call, body: Any, headers: dict[str, str], *, stream: bool
-    ) -> Iterator[requests.Response]:
+    def _sent(self, call: Call, body: Any, headers: dict[str, str]) -> Iterator[requests.Response]:
         with (
             _as_transport_error(call),
             self.session.request(
@@ -235,7 +247,7 @@ class Transport:
                 params=dict(call.params),
                 data=body,
                 headers=headers,
-                stream=stream,
+                stream=True,  # so that no more is read than may be
                 auth=ZohoAuth(self.token, lambda _: call.base) if call.base else None,
             ) as response,
         ):
@@ -250,16 +262,32 @@ def _at_most(timeout: Timeout, seconds: float) -> tuple[float, float]:
     return min(connect, seconds), min(read, seconds)
 
 
+def _body(call: Call, response: requests.Response) -> bytes:
+    return b"".join(_chunks(response, Intake(call, MAX_JSON)))
+
+
+def _chunks(response: requests.Response, intake: Intake) -> Iterator[bytes]:
+    """Read a body as it comes: each piece counts, however small."""
+    raw = response.raw
+    # urllib3 1 has no read1, and fills a whole chunk before it returns.
+    pieces = iter(lambda: raw.read1(CHUNK, True), b"") if hasattr(raw, "read1") else raw.stream(CHUNK, True)
+    for piece in pieces:
+        yield intake.take(piece)
+
+
 @contextmanager
 def _as_transport_error(call: Call) -> Iterator[None]:
     """Turn what requests raises into the package's error."""
     try:
         yield
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
+        without_frames(error)
         reason = getattr(error.args[0], "reason", None) if error.args else None
         refused = isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError)
-        raise ZohoTransportError(
-            f"{call}: no whole answer from Zoho ({type(error).__name__}: {error}). "
-            "Check that the worker can reach the API and accounts hosts of the connection's data centre.",
-            sent=not refused,
-        ) from error
+        unverified = is_unverified(error)
+        failure = ZohoTransportError(
+            f"{call}: no whole answer from Zoho ({printable(f'{type(error).__name__}: {error}')}). {UNVERIFIED if unverified else _UNREACHABLE}",
+            sent=not refused and not unverified,
+        )
+        failure.exhausted = unverified
+        raise failure from error

@@ -215,6 +215,8 @@ class WritingApi(ApiBase):
         :raises ZohoValidationError: for an option that cannot be right.
         """
         name = module_name(module)
+        if operation not in _WRITES:
+            raise ZohoValidationError(f"operation is {operation!r}; it must be one of {', '.join(_WRITES)}")
         options = _options(
             duplicate_check_fields, trigger, apply_feature_execution, skip_feature_execution, lar_id
         )
@@ -230,9 +232,7 @@ class WritingApi(ApiBase):
         def call(batch: Sequence[Record]) -> Call:
             # In a delete an external field stands in for the id, too.
             ids = (
-                ",".join(str(record.get(external_id or "id") or record["id"]) for record in batch)
-                if operation == "delete"
-                else None
+                ",".join(_one_id(record, external_id) for record in batch) if operation == "delete" else None
             )
             return Call(
                 method,
@@ -254,6 +254,17 @@ class WritingApi(ApiBase):
         :return: one result for each record, see :class:`WritingApi`.
         """
         return write_results(self.send(call), call, count)
+
+
+def _one_id(record: Record, external_id: str | None) -> str:
+    """Name the record of a delete; ids travel in one parameter, where a comma would take other records along."""
+    external = record.get(external_id) if external_id else None
+    text = str(external) if external else record_id(record["id"])
+    if "," in text:
+        raise ZohoValidationError(
+            f"{text!r} cannot be the {external_id} of one record to delete: it holds a comma"
+        )
+    return text
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

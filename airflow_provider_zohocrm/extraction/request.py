@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client.calls import field_names, module_name, names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
+from airflow_provider_zohocrm.client.records import check_choices
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.extraction.plan import STRATEGIES
 from airflow_provider_zohocrm.extraction.window import Window
@@ -86,6 +87,7 @@ class ExtractRequest:
         unknown = sorted(set(options) - set(LISTS_ONLY))
         if unknown:
             raise TypeError(f"unexpected parameters: {', '.join(unknown)}")
+        check_choices({**options, "cvid": cvid})
         chosen = field_names(fields)
         wanted = subforms if subforms in (None, "all") else tuple(names(subforms, "subforms") or ())
         return cls(

@@ -59,7 +59,8 @@ def subform_fields(fields: Iterable[Mapping[str, Any]], wanted: str | Iterable[s
     :raises ZohoValidationError: if there is no such subform; it names those there are.
     """
     found = {
-        field["api_name"]: SubformField(field["api_name"], _rows_module(field))
+        # The name becomes part of the name of a file, so that it is not just taken from Zoho.
+        field["api_name"]: SubformField(module_name(field["api_name"], "subform"), _rows_module(field))
         for field in fields
         if field.get("data_type") == "subform"
     }

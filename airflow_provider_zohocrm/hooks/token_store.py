@@ -12,25 +12,38 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_zohocrm._compat import configured, fernet, read_variable, write_variable
 from airflow_provider_zohocrm.client.credentials import TOKEN_STORES, is_token_store
+from airflow_provider_zohocrm.client.sealing import seal, unseal
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS
 from airflow_provider_zohocrm.exceptions import ZohoConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_zohocrm.client.credentials import ZohoCredentials
     from airflow_provider_zohocrm.client.tokens import TokenStore
 
 
 class VariableTokenStore:
-    """Keeps texts in Airflow Variables: encrypted by Airflow, and reached from workers and triggerers alike."""
+    """Keeps texts in Airflow Variables, which workers and triggerers reach alike.
+
+    They are encrypted beforehand: Airflow 3 shows the value of a Variable that is written in the log of the scheduler at
+    level DEBUG, and exports Variables in clear.
+
+    :param credentials: whose secrets make the key.
+    """
+
+    def __init__(self, credentials: ZohoCredentials) -> None:
+        self._credentials = credentials
 
     def read(self, name: str) -> str | None:
-        """Return the Variable of a name."""
-        return read_variable(name)
+        """Return the text in the Variable of a name; None too if it was encrypted with other secrets."""
+        text = read_variable(name)
+        return None if text is None else unseal(text, self._credentials)
 
     def write(self, name: str, text: str) -> None:
         """Write the Variable of a name."""
-        write_variable(name, text, "Access token of Zoho CRM; made anew when it is missing.")
+        sealed = seal(text, self._credentials)
+        write_variable(name, sealed, "Access token of Zoho CRM; made anew when it is missing.")
 
 
 class FileTokenStore:
@@ -104,20 +117,20 @@ class FileTokenStore:
         return folder
 
 
-def token_store(name: str = "") -> TokenStore:
+def token_store(credentials: ZohoCredentials) -> TokenStore:
     """Return the store that a connection names, or else ``[zohocrm] token_store`` in Airflow's configuration.
 
-    :param name: ``variable``, ``file``, ``memory``, the dotted path of a class, or empty.
+    :param credentials: those of the connection.
     :raises ZohoConfigurationError: if there is no such store.
     """
-    chosen = name or configured("token_store") or "variable"
+    chosen = credentials.token_store or configured("token_store") or "variable"
     if not is_token_store(chosen):
         raise ZohoConfigurationError(
             f"[zohocrm] token_store in Airflow's configuration is {chosen!r}; it must be one of "
             f"{', '.join(TOKEN_STORES)}, or the dotted path of a class"
         )
     if chosen == "variable":
-        return VariableTokenStore()
+        return VariableTokenStore(credentials)
     if chosen == "file":
         return FileTokenStore()
     return PROCESS_TOKENS if chosen == "memory" else _own_store(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ from airflow_provider_zohocrm._compat import (
 from airflow_provider_zohocrm.client.client import AsyncZohoCRMClient, ZohoCRMApi, ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.secret import without_frames
 from airflow_provider_zohocrm.client.timeouts import DEFAULT_TIMEOUT
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.usage import Usage
@@ -238,18 +239,24 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         # Slow, and of no use to those who only parse DAG files.
         from airflow_provider_zohocrm.client.transport import Transport
 
-        connection = self.get_connection(self.zohocrm_conn_id)
-        credentials = _credentials(connection, connection.extra_dejson, self.api_version)
+        try:
+            credentials = self._credentials()
+        except ZohoCRMError as error:
+            raise without_frames(error)  # noqa: B904  # the same error; its frames hold the connection
         for secret in (credentials.client_secret, credentials.refresh_token):
             mask_secret(secret)
         return Transport(
             credentials,
-            store=store or token_store(credentials.token_store),
+            store=store or token_store(credentials),
             policy=policy,
             timeout=timeout,
             on_token=mask_secret,
             usage=usage,
         )
+
+    def _credentials(self) -> ZohoCredentials:
+        connection = self.get_connection(self.zohocrm_conn_id)
+        return _credentials(connection, connection.extra_dejson, self.api_version)
 
 
 class ZohoCRMAsyncHook(BaseHook):
@@ -294,13 +301,15 @@ class ZohoCRMAsyncHook(BaseHook):
     async def __aenter__(self) -> ZohoCRMAsyncHook:
         from airflow_provider_zohocrm.client.aio import AsyncTransport, shared_transport
 
-        connection, extra = await _shared_connection(self.zohocrm_conn_id)
-        credentials = _credentials(connection, extra, self.api_version)
+        try:
+            credentials = await self._credentials()
+        except ZohoCRMError as error:
+            raise without_frames(error)  # noqa: B904  # the same error; its frames hold the connection
 
         def make() -> AsyncTransport:
             return AsyncTransport(
                 credentials,
-                store=token_store(credentials.token_store),
+                store=token_store(credentials),
                 policy=RetryPolicy(retries=self.retries),
                 timeout=self.timeout,
                 on_token=async_mask_secret,
@@ -314,6 +323,10 @@ class ZohoCRMAsyncHook(BaseHook):
             self.usage.min_remaining = credentials.min_credits_remaining
         self._client = AsyncZohoCRMClient(transport, self.usage)
         return self
+
+    async def _credentials(self) -> ZohoCredentials:
+        fetched = await _shared_connection(self.zohocrm_conn_id)
+        return _credentials(fetched.connection, fetched.extra, self.api_version)
 
     async def __aexit__(self, *error: object) -> None:
         self._client = None
@@ -372,7 +385,14 @@ class ZohoCRMAsyncHook(BaseHook):
         return self._client
 
 
-_Fetched = tuple["Connection", dict[str, Any]]
+@dataclass(repr=False)
+class _Fetched:
+    """A connection and its extra. The event loop shows the result of a task in its logs, so that it must have no ``repr``."""
+
+    connection: Connection
+    extra: dict[str, Any]
+
+
 _connections: WeakKeyDictionary[
     asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[_Fetched]]]
 ] = WeakKeyDictionary()
@@ -399,7 +419,7 @@ async def _masked_connection(conn_id: str) -> _Fetched:
     connection, extra = await async_connection(conn_id)
     for secret in (connection.password or "", str(extra.get("refresh_token") or "")):
         await async_mask_secret(secret)
-    return connection, extra
+    return _Fetched(connection, extra)
 
 
 def _credentials(connection: Connection, extra: Mapping[str, Any], version: str | None) -> ZohoCredentials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -38,6 +39,7 @@ _VALUES = 50
 # Seconds by which the clocks of Zoho and of the worker may differ.
 _CLOCKS_DIFFER = 300.0
 # What COQL can ask for and returns as it was sent, apart from case and blanks.
+_INTEGER = re.compile(r"-?[0-9]+")
 _TEXTS = {"text", "email"}
 _NUMBERS = {"integer", "bigint"}
 
@@ -181,14 +183,15 @@ class Delivery:
                 name
                 for name, kind in self._unique.items()
                 if item.record.get(name) not in (None, "")
-                if kind in _TEXTS or str(item.record[name]).lstrip("-").isdigit()
+                if kind in _TEXTS or _INTEGER.fullmatch(str(item.record[name]))
             ),
             None,
         )
 
     def _coql_value(self, field: str, item: Item) -> str:
         value = str(item.record[field])
-        return literal(value) if self._kinds[field] in _TEXTS else value
+        # Zoho takes a number without quotes; whatever else stands there is a text, and finds nothing.
+        return value if _INTEGER.fullmatch(value) and self._kinds[field] not in _TEXTS else literal(value)
 
     @property
     def _kinds(self) -> dict[str, str]:

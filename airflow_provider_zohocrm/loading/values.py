@@ -144,7 +144,8 @@ class Preparation:
         given = record.get("id") if record.get(name) is None else record[name]
         if given is None:
             return _rejection("id", _missing("id"))
-        if self._external_id is None and valid_id(given) is None:
+        one = valid_id(given) is not None if self._external_id is None else "," not in str(given)
+        if not one:
             refused = RefusedError(given, {"id": str(given)}, message="record not deleted")
             return _rejection("id", refused)
         return {name: given}

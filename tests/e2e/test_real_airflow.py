@@ -59,6 +59,7 @@ class TestConnection:
             "accounts_url",
             "upload_url",
             "min_credits_remaining",
+            "verify",
             "auth_store",
         ]
         for name, field in form["extra_fields"].items():

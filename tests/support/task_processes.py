@@ -50,7 +50,7 @@ def main(conn_id: str, processes: int, stored_token: str) -> None:
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
     credentials = ZohoCRMHook(conn_id).transport.credentials
-    token_store(credentials.token_store).write(token_name(credentials.token_key), stored_token)
+    token_store(credentials).write(token_name(credentials.token_key), stored_token)
     settings.engine.dispose()
     # What is never collected is never copied.
     gc.freeze()

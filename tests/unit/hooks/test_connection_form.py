@@ -62,6 +62,7 @@ def test_every_field_of_the_design_is_in_the_form(connection_type):
         "api_url",
         "accounts_url",
         "upload_url",
+        "verify",
         "auth_store",
         "min_credits_remaining",
     }

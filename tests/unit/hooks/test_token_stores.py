@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -172,7 +173,7 @@ def test_a_token_that_is_about_to_die_is_not_taken_from_the_store(shared, zoho):
     hook = ZohoCRMHook()
     hook.get_organization()
     key = hook.transport.credentials.token_key
-    store, name = stores.token_store(shared), token_name(key)
+    store, name = stores.token_store(hook.transport.credentials), token_name(key)
     assert token_of(store.read(name)).value == TOKEN["access_token"]
     store.write(name, token_text(Token("1000.old", TOKEN["api_domain"], time.time() + 230, 3600.0)))
     forget()
@@ -190,6 +191,7 @@ def test_the_name_in_the_store_tells_nothing_of_the_credentials(variables, conne
         assert not [secret for secret in (*SECRETS, "1000.CLIENT") if secret in name]
         assert "the-refresh-token" not in value
         assert "the-client-secret" not in value
+        assert TOKEN["access_token"] not in value
 
 
 def test_only_this_user_can_read_the_files(connection, temporary, zoho):
@@ -364,3 +366,17 @@ def test_one_failed_write_of_a_variable_is_a_lost_claim_and_no_reason_to_warn(
     assert zoho.mints == 1
     assert len(variables) == 2
     assert "cannot be shared" not in caplog.text
+
+
+def test_a_variable_is_readable_with_the_secrets_of_the_connection_only(variables, connection, zoho):
+    connection(extra={"auth_store": "variable"})
+    zoho.on("GET", "/crm/v8/org", ORGANISATION)
+    hook = ZohoCRMHook()
+    hook.get_organization()
+    credentials = hook.transport.credentials
+    name = token_name(credentials.token_key)
+    assert token_of(stores.token_store(credentials).read(name)).value == TOKEN["access_token"]
+    assert stores.token_store(replace(credentials, client_secret="another")).read(name) is None
+    # What an older version has left in clear is made anew.
+    variables.update(dict.fromkeys(variables, '{"value": "1000.clear"}'))
+    assert stores.token_store(credentials).read(name) is None
