@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
-    from airflow.sdk import BaseHook, BaseOperator, Connection, Context, ObjectStoragePath, Variable
+    from contextlib import AbstractContextManager
+
+    from airflow.sdk import (
+        BaseHook,
+        BaseNotifier,
+        BaseOperator,
+        BaseSensorOperator,
+        Connection,
+        Context,
+        ObjectStoragePath,
+        PokeReturnValue,
+        Variable,
+    )
     from airflow.sdk.log import mask_secret as _mask_secret
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 else:
@@ -27,10 +39,13 @@ else:
 
 __all__ = [
     "BaseHook",
+    "BaseNotifier",
     "BaseOperator",
+    "BaseSensorOperator",
     "BaseTrigger",
     "Connection",
     "Context",
+    "PokeReturnValue",
     "TriggerEvent",
     "async_connection",
     "async_mask_secret",
@@ -38,6 +53,10 @@ __all__ = [
     "mask_secret",
     "object_storage_path",
     "read_variable",
+    "sensor_timeout",
+    "server_connection",
+    "server_session",
+    "skip_exception",
     "sync_to_async",
     "task_state_store",
     "write_variable",
@@ -49,10 +68,24 @@ _NO_VARIABLE: dict[str, Any] = {
 }
 
 
+# Where names are that not every DAG file needs, in Airflow 3 and 2.
+_LAZY = {
+    "BaseNotifier": ("airflow.sdk", "airflow.notifications.basenotifier"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "BaseTrigger": ("airflow.triggers.base", "airflow.triggers.base"),
+    "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "TriggerEvent": ("airflow.triggers.base", "airflow.triggers.base"),
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import what only triggers need when they need it: DAG files are parsed all day."""
-    if name in ("BaseTrigger", "TriggerEvent"):
-        return getattr(import_module("airflow.triggers.base"), name)
+    """Import what only triggers, sensors and notifiers need when they need it: DAG files are parsed all day."""
+    if name in _LAZY:
+        home, older = _LAZY[name]
+        try:
+            return getattr(import_module(home), name)
+        except ImportError:
+            return getattr(import_module(older), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -78,6 +111,26 @@ async def async_mask_secret(secret: str) -> None:
             await amask_secret(secret)
 
 
+def _exception(name: str, message: str) -> Exception:
+    try:
+        module = import_module("airflow.sdk.exceptions")
+        kind = getattr(module, name)  # 3.2
+    except (ImportError, AttributeError):
+        kind = getattr(import_module("airflow.exceptions"), name)
+    error: Exception = kind(message)
+    return error
+
+
+def skip_exception(message: str) -> Exception:
+    """Make what marks a task as skipped when it is raised."""
+    return _exception("AirflowSkipException", message)
+
+
+def sensor_timeout(message: str) -> Exception:
+    """Make what a sensor raises whose condition did not come true in time."""
+    return _exception("AirflowSensorTimeout", message)
+
+
 def object_storage_path(uri: str) -> ObjectStoragePath:
     """Make a path on object storage; its import is slow, and nothing that only parses or polls needs it."""
     home = "airflow.sdk" if Connection.__module__.startswith("airflow.sdk") else "airflow.io.path"
@@ -99,6 +152,17 @@ def read_variable(key: str) -> str | None:
 def write_variable(key: str, value: str, description: str) -> None:
     """Write an Airflow Variable, which Airflow encrypts with its Fernet key."""
     Variable.set(key, value, description=description)
+
+
+def server_connection() -> Any:
+    """Return the class of connections of Airflow's servers and commands, which a task must not use."""
+    return import_module("airflow.models").Connection
+
+
+def server_session() -> AbstractContextManager[Any]:
+    """Open a session of Airflow's database, which is committed at the end; for commands only."""
+    session: AbstractContextManager[Any] = import_module("airflow.utils.session").create_session()
+    return session
 
 
 async def sync_to_async(function: Any, /, *args: Any) -> Any:

@@ -19,6 +19,7 @@ from airflow_provider_zohocrm.client.answers import read_answer
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.tokens import PROCESS_TOKENS, TokenStore, usable
+from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
 if TYPE_CHECKING:
@@ -81,13 +82,14 @@ class AsyncTransport:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call) -> dict[str, Any] | None:
+    async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
         """Send a call, repeat it as the policy says, and read the answer.
 
+        :param usage: counts what is used, and bounds it.
         :return: the JSON object, or None for an empty answer.
         :raises ZohoCRMError: the subclass that fits.
         """
-        return await self._repeated(call, self._authorised, call)
+        return await self._repeated(call, self._authorised, call, usage or Usage())
 
     async def token(self, refused: str | None = None) -> Token:
         """Return a token that may be used: ours, a stored one, or a new one.
@@ -117,24 +119,27 @@ class AsyncTransport:
             error.exhausted = True
             raise
 
-    async def _authorised(self, call: Call) -> dict[str, Any] | None:
+    async def _authorised(self, call: Call, usage: Usage) -> dict[str, Any] | None:
         token = await self.token()
         try:
-            return await self._exchange(call, token)
+            return await self._exchange(call, token, usage)
         except ZohoAuthenticationError:
             log.info("Zoho refused the access token; taking another one")
-            return await self._exchange(call, await self.token(refused=token.value))
+            return await self._exchange(call, await self.token(refused=token.value), usage)
 
-    async def _exchange(self, call: Call, token: Token) -> dict[str, Any] | None:
+    async def _exchange(self, call: Call, token: Token, usage: Usage) -> dict[str, Any] | None:
         headers = {**call.headers, "Authorization": f"Zoho-oauthtoken {token.value}"}
         body = None
         if call.json is not None:
             body = jsontext.dumps(call.json)
             headers["Content-Type"] = "application/json"
         url = (call.base or self.credentials.api_base(token.api_domain)) + call.path
+        usage.spend(call)
+        begun = time.monotonic()
         status, answered, content = await self._request(
             call, url, params=dict(call.params), data=body, headers=headers
         )
+        usage.answered(status, answered, time.monotonic() - begun)
         return read_answer(call, status, answered, content)
 
     async def _mint(self) -> Token:

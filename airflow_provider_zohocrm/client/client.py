@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm.client.aio import AsyncTransport
     from airflow_provider_zohocrm.client.transport import Transport
+    from airflow_provider_zohocrm.client.usage import Usage
 
 
 class ZohoCRMApi(RecordsApi, WritingApi, BulkReadApi, BulkWriteApi):
@@ -82,6 +83,13 @@ class AsyncZohoCRMClient:
 
     def __init__(self, transport: AsyncTransport) -> None:
         self.transport = transport
+
+    async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
+        """Send a call and read its answer.
+
+        :param usage: counts what is used.
+        """
+        return await self.transport.send(call, usage)
 
     async def get_bulk_read_job(self, job_id: str | int) -> Job:
         """Read how a job stands, see :meth:`BulkReadApi.get_bulk_read_job`."""

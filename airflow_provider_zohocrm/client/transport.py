@@ -185,9 +185,7 @@ class Transport:
                 auth=ZohoAuth(self.token, lambda _: call.base) if call.base else None,
             ) as response,
         ):
-            self.usage.took(response.elapsed.total_seconds())
-            if response.status_code == 429:
-                self.usage.refuse()
+            self.usage.answered(response.status_code, response.headers, response.elapsed.total_seconds())
             yield response
 
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_zohocrm.exceptions import ZohoCreditLimitError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_zohocrm.client.calls import Call
+
+_REMAINING = "X-API-CREDITS-REMAINING"
 
 
 class Usage:
@@ -23,6 +27,8 @@ class Usage:
         self.credits = 0
         self.refused = 0
         """Answers with status 429 so far, also of calls that were repeated with success."""
+        self.remaining: int | None = None
+        """Credits the organisation had left by the last answer that told."""
         self._seconds = 0.0
         self._lock = Lock()
 
@@ -40,15 +46,19 @@ class Usage:
             self.calls += 1
             self.credits += call.credits
 
-    def refuse(self) -> None:
-        """Note that a call was refused because there were too many."""
-        with self._lock:
-            self.refused += 1
+    def answered(self, status: int, headers: Mapping[str, str], seconds: float) -> None:
+        """Note the answer to a call.
 
-    def took(self, seconds: float) -> None:
-        """Note how long a call took."""
+        :param headers: headers of the answer, looked up without regard to case.
+        :param seconds: how long it took.
+        """
+        told = str(headers.get(_REMAINING, "")).strip()
         with self._lock:
             self._seconds += seconds
+            if status == 429:
+                self.refused += 1
+            if told.lstrip("-").isdecimal():
+                self.remaining = int(told)
 
     @property
     def mean_seconds(self) -> float | None:

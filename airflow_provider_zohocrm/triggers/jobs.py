@@ -6,33 +6,18 @@ import asyncio
 import random
 import time
 from abc import abstractmethod
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
-from airflow_provider_zohocrm.exceptions import (
-    ZohoAPIError,
-    ZohoCRMError,
-    ZohoNotFoundError,
-    ZohoRateLimitError,
-    ZohoServerError,
-    ZohoTokenThrottledError,
-    ZohoTransportError,
-)
+from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoNotFoundError
+from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
-
-# The trigger itself goes on after a failure, so a single look need not be patient.
-_RETRIES_PER_LOOK = 2
-# No token is minted for 10 minutes after Zoho has throttled that (reference sheet §1.5).
-_THROTTLE_PAUSE = 600.0
-_PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
-
 
 # Triggers that start together, as after a restart of the triggerer, do not look together: each has the others in
 # mind with so many seconds.
@@ -108,9 +93,9 @@ class JobTrigger(BaseTrigger):
         """Look at the jobs until one has ended, and tell how."""
         JobTrigger._waiting += 1
         try:
-            hooks = await _imported_hooks()
+            hooks = await imported_hooks()
             async with hooks.ZohoCRMAsyncHook(
-                self.zohocrm_conn_id, api_version=self.api_version, retries=_RETRIES_PER_LOOK
+                self.zohocrm_conn_id, api_version=self.api_version, retries=RETRIES_PER_LOOK
             ) as hook:
                 event = await self._wait(hook)
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
@@ -137,8 +122,8 @@ class JobTrigger(BaseTrigger):
             except ZohoNotFoundError as error:
                 message = f"{type(error).__name__}: {error}"
                 return self._event(head, "error", message=message, jobs={head: "NOT FOUND"})
-            except _PASSING as error:
-                pause = _pause_after(error)
+            except PASSING as error:
+                pause = pause_after(error)
                 self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)
             else:
                 pause = 0.0
@@ -183,20 +168,3 @@ class JobTrigger(BaseTrigger):
 
     def _event(self, job_id: str, status: str, *, message: str, **more: Any) -> dict[str, Any]:
         return {"status": status, "job_id": job_id, "message": message, **more}
-
-
-_hooks: list[Any] = []
-
-
-async def _imported_hooks() -> Any:
-    """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
-    if not _hooks:
-        _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
-    return _hooks[0]
-
-
-def _pause_after(error: ZohoCRMError) -> float:
-    """Tell how many seconds at least to stay away after a failure."""
-    if isinstance(error, ZohoTokenThrottledError):
-        return _THROTTLE_PAUSE
-    return error.retry_after or 0.0 if isinstance(error, ZohoAPIError) else 0.0

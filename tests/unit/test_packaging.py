@@ -28,9 +28,10 @@ DISTRIBUTION = "airflow-provider-zohocrm"
 
 
 def _paths(info: dict[str, Any]) -> set[str]:
-    entries = [entry for kind in ("hooks", "operators", "triggers") for entry in info[kind]]
+    entries = [entry for kind in ("hooks", "operators", "sensors", "triggers") for entry in info[kind]]
     modules = {module for entry in entries for module in entry["python-modules"]}
-    return modules | {connection["hook-class-name"] for connection in info["connection-types"]}
+    names = {connection["hook-class-name"] for connection in info["connection-types"]}
+    return modules | names | {*info["notifications"], *info["cli"]}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,8 @@ class TestProviderInfo:
         assert resolve_name(path) is not None
 
     @pytest.mark.parametrize(
-        ("kind", "ending"), [("hooks", "Hook"), ("operators", "Operator"), ("triggers", "Trigger")]
+        ("kind", "ending"),
+        [("hooks", "Hook"), ("operators", "Operator"), ("sensors", "Sensor"), ("triggers", "Trigger")],
     )
     def test_every_public_class_is_in_a_listed_module(self, kind: str, ending: str) -> None:
         listed = {module for entry in get_provider_info()[kind] for module in entry["python-modules"]}
