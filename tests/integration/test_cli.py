@@ -213,6 +213,86 @@ def test_choices_are_those_of_the_connection_form():
     assert list(choices["--data-center"]) == list(DATA_CENTERS)
 
 
+@pytest.fixture
+def airflow_database(monkeypatch, tmp_path):
+    """A database with Airflow's own table of connections."""
+    from contextlib import contextmanager
+
+    from airflow.models import Connection
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_zohocrm import _compat
+
+    engine = create_engine(f"sqlite:///{tmp_path}/airflow.db")
+    Connection.__table__.create(engine)
+
+    @contextmanager
+    def session():
+        with Session(engine) as opened:
+            yield opened
+            opened.commit()
+
+    monkeypatch.setattr(_compat, "server_session", session)
+    return engine
+
+
+def test_the_connection_is_in_the_database_encrypted(
+    simulated, given, airflow_database, tmp_path, monkeypatch
+):
+    from airflow.models import Connection, crypto
+    from cryptography.fernet import Fernet
+    from sqlalchemy import select
+    from sqlalchemy.orm import Session
+
+    # Airflow makes this from its configuration, and keeps it.
+    fernet = Fernet(Fernet.generate_key())
+    fernet.is_encrypted = True
+    for name in ("airflow.models.connection", "airflow.models.crypto"):
+        monkeypatch.setattr(f"{name}.get_fernet", lambda: fernet)
+    assert crypto.get_fernet() is fernet
+    simulator = simulated()
+    given(simulator)
+    main(["connect", "--accounts-url", simulator.url])
+    assert stored.exists("zohocrm_default")
+    assert not stored.exists("another")
+    given(simulator)
+    main(["connect", "--accounts-url", simulator.url, "--replace", "--api-version", "v7"])
+    with Session(airflow_database) as session:
+        (found,) = session.scalars(select(Connection)).all()
+        assert (found.conn_type, found.login, found.password) == (
+            "zohocrm",
+            simulator.client_id,
+            simulator.client_secret,
+        )
+        assert found.extra_dejson["refresh_token"] == simulator.refresh_token
+        assert found.extra_dejson["api_version"] == "v7"
+    written = (tmp_path / "airflow.db").read_bytes()
+    assert simulator.client_secret.encode() not in written
+    assert simulator.refresh_token.encode() not in written
+
+
+def test_a_database_that_cannot_be_used_is_told_before_the_code_is_spent(simulated, given, monkeypatch):
+    from contextlib import contextmanager
+
+    from sqlalchemy.exc import OperationalError
+
+    from airflow_provider_zohocrm import _compat
+
+    @contextmanager
+    def away():
+        raise OperationalError("select planted-statement", {}, Exception("planted-reason"))
+        yield
+
+    monkeypatch.setattr(_compat, "server_session", away)
+    simulator = simulated()
+    given(simulator)
+    with pytest.raises(SystemExit, match="--print json") as ended:
+        main(["connect", "--accounts-url", simulator.url])
+    assert "planted" not in str(ended.value)
+    assert codes(simulator) == []
+
+
 # --- the data centre -----------------------------------------------------------------------------------------------
 
 
