@@ -56,7 +56,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("triggers.api_credits", "triggers.bulk_read", "triggers.bulk_write", "triggers.record")
         ],
         "notifications": ["airflow_provider_zohocrm.notifications.zohocrm.ZohoCRMTaskNotifier"],
-        # Airflow 3.2 and newer; older ones do not know the key.
+        # Airflow 3.3; older ones do not know the key, and ignore it.
         "cli": ["airflow_provider_zohocrm.cli.definition.get_zohocrm_cli_commands"],
         "connection-types": [
             {

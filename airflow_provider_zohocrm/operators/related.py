@@ -109,7 +109,8 @@ class ZohoGetRelatedRecordsOperator(RowsOperator):
     def _of_one(self, parent: str, records: Iterator[Record], parent_index: int) -> Iterator[list[Record]]:
         try:
             for page in batches(records, PAGE_SIZE):
-                yield [{PARENT: parent, **record} for record in page]
+                # Notes have a field of this name; its id is the same.
+                yield [{PARENT: parent} | record | {PARENT: parent} for record in page]
         except ZohoAPIError as error:
             if self.on_missing == "fail" or not _is_unknown(error, parent_index):
                 raise

@@ -247,6 +247,21 @@ def test_the_records_of_many_parents_go_into_one_file(simulated, tmp_path):
     assert result["fields"] == ["Parent_Id", "id", "Last_Name"]
 
 
+def test_a_field_that_is_called_like_the_parent_does_not_hide_it(simulated):
+    simulator = simulated({"Leads": 3, "Notes": 40})
+    leads = list(truth(simulator, "Leads"))
+    rows = run(
+        ZohoGetRelatedRecordsOperator,
+        module="Leads",
+        related_list="Notes",
+        record_ids=leads,
+        fields="Note_Title,Parent_Id",
+    )
+    assert {row["id"]: row["Parent_Id"] for row in rows} == {
+        note["id"]: note["Parent_Id"]["id"] for note in simulator.table("Notes")
+    }
+
+
 @pytest.mark.parametrize("form", ["one", "text", "json", "number", "record", "records"])
 def test_ids_come_in_many_forms(simulated, form):
     simulator = simulated({"Accounts": 2, "Contacts": 30})
