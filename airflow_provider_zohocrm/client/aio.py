@@ -135,11 +135,12 @@ class AsyncTransport:
             headers["Content-Type"] = "application/json"
         url = (call.base or self.credentials.api_base(token.api_domain)) + call.path
         usage.spend(call)
-        begun = time.monotonic()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         status, answered, content = await self._request(
             call, url, params=dict(call.params), data=body, headers=headers
         )
-        usage.answered(status, answered, time.monotonic() - begun)
+        usage.answered(status, answered, loop.time() - begun)
         return read_answer(call, status, answered, content)
 
     async def _mint(self) -> Token:
