@@ -11,14 +11,18 @@ from airflow.configuration import conf
 
 if TYPE_CHECKING:  # checkers see the newest Airflow only
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from airflow.sdk import (
         BaseHook,
+        BaseNotifier,
         BaseOperator,
+        BaseSensorOperator,
         Connection,
         Context,
         ObjectStoragePath,
+        PokeReturnValue,
         RetryPolicy,
         Variable,
     )
@@ -45,10 +49,13 @@ else:
 __all__ = [
     "BaseEventTrigger",
     "BaseHook",
+    "BaseNotifier",
     "BaseOperator",
+    "BaseSensorOperator",
     "BaseTrigger",
     "Connection",
     "Context",
+    "PokeReturnValue",
     "RetryPolicy",
     "SharedStreamProducer",
     "TriggerEvent",
@@ -65,6 +72,9 @@ __all__ = [
     "object_storage_path",
     "read_asset_state",
     "read_variable",
+    "sensor_timeout",
+    "server_connection",
+    "server_session",
     "skip_exception",
     "sync_to_async",
     "task_state_store",
@@ -80,10 +90,24 @@ _NO_VARIABLE: dict[str, Any] = {
 }
 
 
+# Where names are that not every DAG file needs, in Airflow 3 and 2.
+_LAZY = {
+    "BaseNotifier": ("airflow.sdk", "airflow.notifications.basenotifier"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "BaseTrigger": ("airflow.triggers.base", "airflow.triggers.base"),
+    "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "TriggerEvent": ("airflow.triggers.base", "airflow.triggers.base"),
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import what only triggers need when they need it: DAG files are parsed all day."""
-    if name in ("BaseTrigger", "TriggerEvent"):
-        return getattr(import_module("airflow.triggers.base"), name)
+    """Import what only triggers, sensors and notifiers need when they need it: DAG files are parsed all day."""
+    if name in _LAZY:
+        home, older = _LAZY[name]
+        try:
+            return getattr(import_module(home), name)
+        except ImportError:
+            return getattr(import_module(older), name)
     if name == "BaseEventTrigger":  # 3.0; before that there are no watchers
         base = import_module("airflow.triggers.base")
         return getattr(base, name, base.BaseTrigger)
@@ -175,6 +199,11 @@ def count_metric(name: str, count: int, tags: Mapping[str, str]) -> None:
         log.debug("Metric %s was not sent: %s", name, error)
 
 
+def sensor_timeout(message: str) -> Exception:
+    """Make what a sensor raises whose condition did not come true in time."""
+    return _exception("AirflowSensorTimeout", message)
+
+
 def object_storage_path(uri: str) -> ObjectStoragePath:
     """Make a path on object storage; its import is slow, and nothing that only parses or polls needs it."""
     home = "airflow.sdk" if Connection.__module__.startswith("airflow.sdk") else "airflow.io.path"
@@ -211,6 +240,17 @@ def read_variable(key: str) -> str | None:
 def write_variable(key: str, value: str, description: str) -> None:
     """Write an Airflow Variable, which Airflow encrypts with its Fernet key."""
     Variable.set(key, value, description=description)
+
+
+def server_connection() -> Any:
+    """Return the class of connections of Airflow's servers and commands, which a task must not use."""
+    return import_module("airflow.models").Connection
+
+
+def server_session() -> AbstractContextManager[Any]:
+    """Open a session of Airflow's database, which is committed at the end; for commands only."""
+    session: AbstractContextManager[Any] = import_module("airflow.utils.session").create_session()
+    return session
 
 
 async def sync_to_async(function: Any, /, *args: Any) -> Any:

@@ -65,14 +65,30 @@ def get_provider_info() -> dict[str, Any]:
             _modules(
                 "operators.bulk_read",
                 "operators.bulk_write",
+                "operators.count",
                 "operators.delete",
+                "operators.deleted",
                 "operators.insert",
+                "operators.query",
                 "operators.records",
+                "operators.related",
                 "operators.update",
                 "operators.upsert",
             )
         ],
-        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write", "triggers.records_changed")],
+        "sensors": [_modules("sensors.api_credits", "sensors.bulk_read", "sensors.record")],
+        "triggers": [
+            _modules(
+                "triggers.api_credits",
+                "triggers.bulk_read",
+                "triggers.bulk_write",
+                "triggers.record",
+                "triggers.records_changed",
+            )
+        ],
+        "notifications": ["airflow_provider_zohocrm.notifications.zohocrm.ZohoCRMTaskNotifier"],
+        # Airflow 3.3; older ones do not know the key, and ignore it.
+        "cli": ["airflow_provider_zohocrm.cli.definition.get_zohocrm_cli_commands"],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,10 +50,12 @@ class RealAirflow:
         self.url = f"http://{LOOPBACK}:{self._api_port}"
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy between this machine and itself
+        self._program = str(Path(sys.executable).with_name("airflow"))
+        self._variables = self._environment(dags_folder, environment or {})
         self._process = OwnedProcess(
-            [str(Path(sys.executable).with_name("airflow")), "standalone"],
+            [self._program, "standalone"],
             log=home / "standalone.log",
-            environment=self._environment(dags_folder, environment or {}),
+            environment=self._variables,
         )
 
     def __enter__(self) -> Self:
@@ -84,6 +87,12 @@ class RealAirflow:
         """End every process of this Airflow."""
         self._process.stop()
         self._session.close()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of this Airflow, e.g. ``("pools", "list")``, and return what it printed."""
+        return subprocess.run(
+            [self._program, *arguments], env=self._variables, capture_output=True, text=True, check=False
+        )
 
     def tail(self, lines: int = 40) -> str:
         """Return the last lines that Airflow's parts have printed, without those about calls of its API."""

@@ -34,11 +34,16 @@ class ApiBase(ABC):
 
     def path(self, *parts: str) -> str:
         """Build a path of the version in use, e.g. ``/crm/v8/Leads``."""
-        return "/".join(("/crm", self.version.name, *parts))
+        return api_path(self.version, *parts)
 
     def send(self, call: Call) -> dict[str, Any] | None:
         """Send a call and read its answer."""
         return self.transport.send(call)
+
+
+def api_path(version: ApiVersion, *parts: str) -> str:
+    """Build a path of a version, e.g. ``/crm/v8/Leads``."""
+    return "/".join(("/crm", version.name, *parts))
 
 
 def query_params(values: Mapping[str, Any]) -> dict[str, str]:

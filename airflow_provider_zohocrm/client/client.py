@@ -104,6 +104,13 @@ class AsyncZohoCRMClient:
         self.transport = transport
         self.usage = usage or Usage()
 
+    async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
+        """Send a call and read its answer.
+
+        :param usage: counts what is used; None for the client's own.
+        """
+        return await self.transport.send(call, usage or self.usage)
+
     async def get_bulk_read_job(self, job_id: str | int) -> Job:
         """Read how a job stands, see :meth:`BulkReadApi.get_bulk_read_job`."""
         call = job_call(self.transport.credentials.version, record_id(job_id))

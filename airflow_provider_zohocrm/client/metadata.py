@@ -46,6 +46,16 @@ class MetadataApi(ApiBase):
         organization: dict[str, Any] = found[0]
         return organization
 
+    def get_credits_remaining(self) -> int | None:
+        """Ask how many API credits the organisation has left; costs one itself (reference sheet §6.3).
+
+        :return: the number, or None: Zoho tells it only once half of the credits of 24 hours are used.
+        :raises ZohoScopeError: without the scope ``ZohoCRM.org.READ``.
+        """
+        self.usage.remaining = None
+        self.send(Call("GET", self.path("org")))
+        return self.usage.remaining
+
     def list_fields(self, module: str) -> list[str]:
         """Name every field of a module that a list of records can hold.
 

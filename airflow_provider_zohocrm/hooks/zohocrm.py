@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm._compat import Connection
     from airflow_provider_zohocrm.client.bulk_read import Job
+    from airflow_provider_zohocrm.client.calls import Call
     from airflow_provider_zohocrm.client.timeouts import Timeout
     from airflow_provider_zohocrm.client.tokens import TokenStore
     from airflow_provider_zohocrm.client.transport import Transport
+    from airflow_provider_zohocrm.client.versions import ApiVersion
     from airflow_provider_zohocrm.extraction.extract import ExtractResult
 
 DEFAULT_RETRIES = RetryPolicy().retries
@@ -331,6 +333,21 @@ class ZohoCRMAsyncHook(BaseHook):
     async def __aexit__(self, *error: object) -> None:
         self._client = None
         await self._exit.aclose()
+
+    @property
+    def version(self) -> ApiVersion:
+        """The API version in use."""
+        return self._entered().transport.credentials.version
+
+    async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
+        """Send a call and read its answer.
+
+        :param call: a call of the version in use.
+        :param usage: counts what is used, and is told the API credits that are left.
+        :return: the JSON object, or None for an empty answer.
+        :raises ZohoCRMError: the subclass that fits.
+        """
+        return await self._entered().send(call, usage)
 
     async def get_bulk_read_job(self, job_id: str | int) -> Job:
         """Read how a job stands.

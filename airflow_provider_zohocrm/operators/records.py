@@ -12,6 +12,7 @@ from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import given, name_list, seconds, truth, whole_number
+from airflow_provider_zohocrm.operators.rows import into_xcom
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
 
 if TYPE_CHECKING:
@@ -369,13 +370,4 @@ class ZohoGetRecordsOperator(ZohoOperator):
         }
 
     def _small(self, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        limit = whole_number(self.max_xcom_records, "max_xcom_records")
-        taken: list[dict[str, Any]] = []
-        for record in records:
-            if limit is not None and len(taken) >= limit:
-                raise ZohoValidationError(
-                    f"{self.module} has more than {limit} records, too many for XCom. Give output_path to write "
-                    "them to a file, narrow the query, or raise max_xcom_records."
-                )
-            taken.append(record)
-        return taken
+        return into_xcom(records, whole_number(self.max_xcom_records, "max_xcom_records"), self.module)

@@ -279,6 +279,10 @@ class Simulator:
 
     # --- what a test needs -------------------------------------------------------------------------------------
 
+    def new_grant_code(self) -> str:
+        """Generate a grant code, which can be exchanged for a refresh token once, within 3 minutes."""
+        return self.state.tokens.new_code()
+
     @property
     def options(self) -> Options:
         """The switches, to be set at any time."""

@@ -6,34 +6,18 @@ import asyncio
 import random
 import time
 from abc import abstractmethod
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
-from airflow_provider_zohocrm.exceptions import (
-    ZohoAPIError,
-    ZohoCRMError,
-    ZohoLowCreditsError,
-    ZohoNotFoundError,
-    ZohoRateLimitError,
-    ZohoServerError,
-    ZohoTokenThrottledError,
-    ZohoTransportError,
-)
+from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoLowCreditsError, ZohoNotFoundError
+from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
-
-# The trigger itself goes on after a failure, so a single look need not be patient.
-RETRIES_PER_LOOK = 2
-# No token is minted for 10 minutes after Zoho has throttled that (reference sheet §1.5).
-_THROTTLE_PAUSE = 600.0
-PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThrottledError)
-
 
 # Triggers that start together, as after a restart of the triggerer, do not look together: each has the others in
 # mind with so many seconds.
@@ -199,20 +183,3 @@ class JobTrigger(BaseTrigger):
 
     def _event(self, job_id: str, status: str, *, message: str, **more: Any) -> dict[str, Any]:
         return {"status": status, "job_id": job_id, "message": message, **more}
-
-
-_hooks: list[Any] = []
-
-
-async def imported_hooks() -> Any:
-    """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
-    if not _hooks:
-        _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
-    return _hooks[0]
-
-
-def pause_after(error: Exception) -> float:
-    """Tell how many seconds at least to stay away after a failure."""
-    if isinstance(error, ZohoTokenThrottledError):
-        return _THROTTLE_PAUSE
-    return error.retry_after or 0.0 if isinstance(error, ZohoAPIError) else 0.0

@@ -30,7 +30,7 @@ from airflow_provider_zohocrm.client.changes import (
     only,
 )
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
-from airflow_provider_zohocrm.triggers.jobs import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
+from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.changes import Changes, Watermark

@@ -57,6 +57,9 @@ def airflow(bare_airflow: RealAirflow, connection_fields: dict[str, Any]) -> Rea
             "example_zohocrm_extract",
             "example_zohocrm_get_records",
             "example_zohocrm_morning_load",
+            "example_zohocrm_notifier",
+            "example_zohocrm_query",
+            "example_zohocrm_sensors",
             "example_zohocrm_upsert",
             "zohocrm_quickstart",
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 
 from airflow_provider_zohocrm.connection_form import CONN_FIELDS
 from tools.files import read_csv, read_jsonl, read_parquet, write_jsonl
+from tools.real_airflow import RunFailedError
 
 if TYPE_CHECKING:
     from tools.real_airflow import RealAirflow
@@ -303,6 +305,85 @@ class TestDeletedRelated:
             if each["Account_Name"] and each["Account_Name"]["id"] == account["id"]
         }
         assert (result["accounts"], result["contacts"]) == (1, len(rows))
+
+
+class TestQuery:
+    DAG = "example_zohocrm_query"
+
+    def test_queries_counts_and_what_is_gone(self, airflow: RealAirflow, zoho: SimulatedZoho) -> None:
+        deals = zoho.records("Deals")
+        run = airflow.run(self.DAG)
+        stages = airflow.xcom(self.DAG, run, "deals_by_stage")
+        assert sum(int(row["deals"]) for row in read_csv(Path(stages["path"]))) == len(deals)
+        found = {
+            row["id"]: row for row in read_parquet(Path(airflow.xcom(self.DAG, run, "open_deals")["path"]))
+        }
+        closed = ("Closed Won", "Closed Lost")
+        assert set(found) == {id_ for id_, deal in deals.items() if deal["Stage"] not in closed}
+        assert {id_: row["Deal_Name"] for id_, row in found.items()} == {
+            id_: deals[id_]["Deal_Name"] for id_ in found
+        }
+        assert airflow.xcom(self.DAG, run, "leads") == len(zoho.records("Leads"))
+        gone = [row["id"] for row in airflow.xcom(self.DAG, run, "deleted_accounts")]
+        theirs = {
+            (each["Account_Name"]["id"], id_)
+            for id_, each in zoho.records("Contacts").items()
+            if each["Account_Name"] and each["Account_Name"]["id"] in gone
+        }
+        result = airflow.xcom(self.DAG, run, "their_contacts")
+        assert {(row["Parent_Id"], row["id"]) for row in read_jsonl(Path(result["path"]))} == theirs
+        mapped = [
+            one for one in airflow.task_instances(self.DAG, run) if one["task_id"] == "contacts_of_each"
+        ]
+        assert sorted(one["map_index"] for one in mapped) == list(range(len(gone)))
+
+
+class TestSensors:
+    DAG = "example_zohocrm_sensors"
+
+    def test_wait_deferred_for_a_job_and_a_record(self, airflow: RealAirflow, zoho: SimulatedZoho) -> None:
+        lead = next(iter(zoho.records("Leads")))
+        deferred: list[bool] = []
+
+        def note(states: dict[str, str]) -> None:
+            if states.get("lead") == "deferred":
+                deferred.append(True)
+                zoho.update("Leads", [{"id": lead, "Company": "Waited for Ltd."}])
+
+        run = airflow.trigger(self.DAG, {"company": "Waited for Ltd."})
+        airflow.wait_for_run(self.DAG, run, seen=note)
+        assert deferred, "nothing was there before"
+        assert airflow.xcom(self.DAG, run, "job")["count"] == len(zoho.records("Leads"))
+        assert airflow.xcom(self.DAG, run, "lead") == {"record_id": lead, "records": 1}
+
+
+class TestNotifier:
+    DAG = "example_zohocrm_notifier"
+
+    def test_a_failed_run_is_a_task_in_the_crm(self, airflow: RealAirflow, zoho: SimulatedZoho) -> None:
+        before = zoho.records("Tasks")
+        run = airflow.trigger(self.DAG)
+        with pytest.raises(RunFailedError):
+            airflow.wait_for_run(self.DAG, run)
+        limit = time.monotonic() + 120
+        # The DAG processor calls it, some time after the run has ended.
+        while len(after := zoho.records("Tasks")) == len(before) and time.monotonic() < limit:
+            time.sleep(1)
+        (task,) = [record for id_, record in after.items() if id_ not in before]
+        assert task["Subject"] == f"Airflow: {self.DAG} failed"
+        assert run in task["Description"]
+        assert task["Priority"] == "High"
+
+
+class TestCommands:
+    def test_airflow_has_the_commands_and_they_find_the_connection(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, connection_fields: dict[str, Any]
+    ) -> None:
+        done = airflow.command("zohocrm", "check")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("granted") == 6
+        secrets = [connection_fields["password"], connection_fields["extra"]["refresh_token"]]
+        assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
 
 
 class TestSecrets:

@@ -2,8 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_zohocrm.client.coql import checked_query, has_limit, literal, paged
-from airflow_provider_zohocrm.exceptions import ZohoScopeError, ZohoValidationError
+from airflow_provider_zohocrm.client.coql import (
+    checked_query,
+    columns,
+    has_limit,
+    keyset,
+    literal,
+    module_of,
+    paged,
+)
+from airflow_provider_zohocrm.exceptions import ZohoPaginationLimitError, ZohoScopeError, ZohoValidationError
 
 ALL = "select Last_Name from Leads where id is not null"
 
@@ -78,9 +86,80 @@ def test_a_query_is_read_to_its_end(zoho, version, size):
     zoho.answer("POST", f"/crm/{version}/coql", *pages(size, size, 3))
     rows = list(zoho.client(version).query(ALL))
     assert len({row["id"] for row in rows}) == 2 * size + 3
-    assert [call.json for call in zoho.calls] == [
-        {"select_query": f"{ALL} order by id asc limit {offset}, {size}"} for offset in (0, size, 2 * size)
+    wanted = "select Last_Name from Leads where"
+    last = [f"{page}{size - 1:04}" for page in (0, 1)]
+    assert [call.json["select_query"] for call in zoho.calls] == [
+        f"{wanted} id is not null order by id asc limit {size}",
+        *(f"{wanted} (id is not null) and id > '{one}' order by id asc limit {size}" for one in last),
     ]
+
+
+@pytest.mark.parametrize("order", ["Last_Name asc", "id asc, Last_Name asc"])
+def test_a_query_with_an_order_of_its_own_is_read_by_offset(zoho, order):
+    zoho.answer("POST", "/crm/v8/coql", *pages(2000, 2000, 3))
+    assert len(list(zoho.client().query(f"{ALL} order by {order}"))) == 4003
+    assert [call.json for call in zoho.calls] == [
+        {"select_query": f"{ALL} order by {order} limit {offset}, 2000"} for offset in (0, 2000, 4000)
+    ]
+
+
+def test_rows_without_an_id_go_on_by_offset(zoho):
+    answers = pages(2000, 2000, 3)
+    for answer in answers:
+        answer["data"] = [{"Last_Name": "x"}] * len(answer["data"])
+    zoho.answer("POST", "/crm/v8/coql", *answers)
+    assert len(list(zoho.client().query(ALL))) == 4003
+    assert [call.json["select_query"].partition(" limit ")[2] for call in zoho.calls] == [
+        "2000",
+        "2000, 2000",
+        "4000, 2000",
+    ]
+
+
+def test_a_later_page_that_is_refused_names_the_way_out(zoho):
+    refusal = {"code": "INVALID_QUERY", "details": {"offset": "2000"}, "message": "m", "status": "error"}
+    zoho.answer("POST", "/crm/v8/coql", *pages(2000, 1)[:1], (400, refusal, {}))
+    with pytest.raises(ZohoPaginationLimitError, match="order by"):
+        list(zoho.client().query(f"{ALL} order by Last_Name"))
+
+
+@pytest.mark.parametrize(
+    ("query", "second"),
+    [
+        ("select a from Leads where b = 1 or c = 2", "(b = 1 or c = 2) and id > '9' order by id asc"),
+        ("select a from Leads where b = 1 ORDER BY Id", "(b = 1) and id > '9' order by id asc"),
+        ("select a from Leads where b = 1 order by id desc", "(b = 1) and id < '9' order by id desc"),
+        ("select a from Leads WHERE b = 'order by c'", "(b = 'order by c') and id > '9' order by id asc"),
+        (
+            "select a from Leads where b = 'it\\'s where id'",
+            "(b = 'it\\'s where id') and id > '9' order by id asc",
+        ),
+    ],
+)
+def test_the_next_page_begins_after_the_last_id(query, second):
+    head = query[: query.lower().index("where") + 5]
+    assert keyset(query).page("9", 200) == f"{head} {second} limit 200"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select a from Leads where b = 1 order by a",
+        "select a from Leads where b = 1 order by id, a",
+        "select a from Leads where b = 1 group by a",
+        "select count(id) from Leads where b = 1",
+        "select Account.id as id from Leads where b = 1",
+    ],
+)
+def test_a_query_that_has_no_order_by_id_has_no_keyset(query):
+    assert keyset(query) is None
+
+
+def test_a_query_tells_its_columns_and_module():
+    query = "SELECT a, b.c as d,\n count( id ) , sum(e) AS f from Leads where x = 'y, z'"
+    assert columns(query) == ["a", "d", "count( id )", "f"]
+    assert module_of(query) == "Leads"
+    assert (columns("select"), module_of("select")) == ([], "")
 
 
 def test_a_query_with_its_own_limit_is_sent_once_as_it_is(zoho):

@@ -10,11 +10,18 @@ import pytest
 from support.running import context, render
 
 from airflow_provider_zohocrm import (
+    ZohoApiCreditsSensor,
+    ZohoBulkReadJobSensor,
     ZohoBulkReadOperator,
     ZohoBulkWriteOperator,
+    ZohoCountOperator,
     ZohoDeleteOperator,
+    ZohoGetDeletedRecordsOperator,
     ZohoGetRecordsOperator,
+    ZohoGetRelatedRecordsOperator,
     ZohoInsertOperator,
+    ZohoQueryOperator,
+    ZohoRecordSensor,
     ZohoUpdateOperator,
     ZohoUpsertOperator,
 )
@@ -33,9 +40,32 @@ LOADING = [
     ZohoDeleteOperator,
     ZohoBulkWriteOperator,
 ]
-OPERATORS = [ZohoGetRecordsOperator, ZohoBulkReadOperator, *LOADING]
-# Airflow's own, which other operators do not template either.
-NOT_TYPED = {"deferrable", "retry_policy"}
+READING = [ZohoQueryOperator, ZohoGetDeletedRecordsOperator, ZohoGetRelatedRecordsOperator, ZohoCountOperator]
+SENSORS = [ZohoRecordSensor, ZohoBulkReadJobSensor, ZohoApiCreditsSensor]
+OPERATORS = [ZohoGetRecordsOperator, ZohoBulkReadOperator, *READING, *LOADING, *SENSORS]
+# Airflow's own, which other operators do not template either; a sensor checks its times when it is made.
+NOT_TYPED = {"deferrable", "poke_interval", "retry_policy"}
+# What must be given, where it is not the module alone.
+QUERY = "select id from Leads where id is not null"
+NEEDED = {
+    ZohoQueryOperator: {"query": QUERY},
+    ZohoGetRelatedRecordsOperator: {
+        "module": "Leads",
+        "related_list": "Tasks",
+        "record_ids": ["1"],
+        "fields": "Subject",
+    },
+    ZohoRecordSensor: {"module": "Leads", "record_id": "1"},
+    ZohoBulkReadJobSensor: {"job_id": "1"},
+    ZohoApiCreditsSensor: {"min_credits": 5},
+}
+# Given to be of use, though not always needed.
+OFTEN = {"fields", "record_id"}
+
+
+def needed(operator):
+    return dict(NEEDED.get(operator, {"module": "Leads"}))
+
 
 every_operator = pytest.mark.parametrize("operator", OPERATORS, ids=lambda one: one.__name__)
 
@@ -52,9 +82,10 @@ def parameters(operator):
 
 
 @every_operator
-def test_parameters_are_keywords_and_only_the_module_is_needed(operator):
+def test_parameters_are_keywords_and_only_what_decides_is_needed(operator):
     assert {one.kind for one in parameters(operator)} == {inspect.Parameter.KEYWORD_ONLY}
-    assert [one.name for one in parameters(operator) if one.default is inspect.Parameter.empty] == ["module"]
+    must = {one.name for one in parameters(operator) if one.default is inspect.Parameter.empty}
+    assert must == set(needed(operator)) - OFTEN - ({"module"} if operator is ZohoRecordSensor else set())
 
 
 @every_operator
@@ -64,7 +95,7 @@ def test_everything_a_user_types_is_templated(operator):
 
 @every_operator
 def test_every_template_field_is_a_parameter_that_is_kept_as_given(operator):
-    given = {one.name: f"value of {one.name}" for one in parameters(operator)}
+    given = {one.name: f"value of {one.name}" for one in parameters(operator) if one.name != "poke_interval"}
     made = operator(task_id="t", **given)
     assert set(operator.template_fields) <= set(given)
     assert {name: getattr(made, name) for name in given} == given
@@ -83,29 +114,29 @@ def test_templates_reach_into_lists_and_dicts(operator):
         "criteria": {"api_name": "Owner", "value": ["{{ what }}"]},
         "records": [{"Last_Name": "{{ what }}"}],
     }
-    name = next((name for name in nested if name in operator.template_fields), "fields")
-    made = render(
-        operator(task_id="t", module="Leads", **{name: nested.get(name, ["{{ what }}"])}), what="Boyle"
-    )
+    name = next((name for name in nested if name in operator.template_fields), operator.template_fields[0])
+    given = {**needed(operator), name: nested.get(name, ["{{ what }}"])}
+    made = render(operator(task_id="t", **given), what="Boyle")
     assert "Boyle" in json.dumps(getattr(made, name))
 
 
 @every_operator
 def test_a_wrong_parameter_name_is_refused_when_the_dag_is_parsed(operator):
     with pytest.raises(Exception, match="no_such_parameter"):
-        operator(task_id="t", module="Leads", no_such_parameter=1)
+        operator(task_id="t", **needed(operator), no_such_parameter=1)
 
 
 @every_operator
 def test_parsing_looks_nothing_up_and_sends_nothing(operator, zoho, monkeypatch):
     monkeypatch.setattr(ZohoCRMHook, "get_connection", lambda *_: pytest.fail("the connection was looked up"))
-    operator(task_id="t", **{one.name: "{{ undefined.at.parsing }}" for one in parameters(operator)})
+    given = [one.name for one in parameters(operator) if one.name != "poke_interval"]
+    operator(task_id="t", **dict.fromkeys(given, "{{ undefined.at.parsing }}"))
     assert zoho.mocker.request_history == []
 
 
 @every_operator
 def test_on_kill_of_an_operator_that_did_nothing_yet_does_not_fail(operator):
-    operator(task_id="t", module="Leads").on_kill()
+    operator(task_id="t", **needed(operator)).on_kill()
 
 
 @pytest.mark.parametrize(
@@ -117,32 +148,35 @@ def test_on_kill_of_an_operator_that_did_nothing_yet_does_not_fail(operator):
         (ZohoUpsertOperator, "input_path", ["a.csv", "b.csv"]),
         (ZohoBulkReadOperator, "output_path", ["a.csv", "b.csv"]),
         (ZohoBulkReadOperator, "criteria", [{"api_name": "a"}, {"api_name": "b"}]),
+        (ZohoQueryOperator, "query", [QUERY, f"{QUERY} limit 5"]),
+        (ZohoGetDeletedRecordsOperator, "module", ["Leads", "Deals"]),
+        (ZohoGetRelatedRecordsOperator, "record_ids", ["1", "2"]),
+        (ZohoCountOperator, "criteria", ["(a:equals:1)", "(a:equals:2)"]),
+        (ZohoRecordSensor, "record_id", ["1", "2"]),
+        (ZohoBulkReadJobSensor, "job_id", ["1", "2"]),
     ],
 )
 def test_partial_and_expand_work(operator, name, values):
     with DAG("mapping", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None) as dag:
-        fixed = {} if name == "module" else {"module": "Leads"}
+        fixed = {key: value for key, value in needed(operator).items() if key != name}
         mapped = operator.partial(task_id="t", zohocrm_conn_id="zoho_eu", **fixed).expand(**{name: values})
     assert dag.task_ids == ["t"]
     for value in values:
         made = mapped.unmap({name: value})
         assert isinstance(made, operator)
         assert getattr(made, name) == value
-        assert (made.module, made.zohocrm_conn_id) == (fixed.get("module", value), "zoho_eu")
+        assert made.zohocrm_conn_id == "zoho_eu"
+        assert {key: getattr(made, key) for key in fixed} == fixed
 
 
 @every_operator
 def test_the_connection_id_is_the_one_given(operator, zoho, tmp_path):
-    made = operator(
-        task_id="t",
-        module="Leads",
-        zohocrm_conn_id="no_such_conn",
-        **(
-            {"records": [{"Last_Name": "x"}]}
-            if operator in LOADING
-            else {"output_path": str(tmp_path / "x.csv")}
-        ),
+    more = (
+        {"records": [{"Last_Name": "x"}]} if operator in LOADING else {"output_path": str(tmp_path / "x.csv")}
     )
+    known = {one.name for one in parameters(operator)}
+    more = {name: value for name, value in more.items() if name in known}
+    made = operator(task_id="t", zohocrm_conn_id="no_such_conn", **needed(operator), **more)
     with pytest.raises(Exception, match="no_such_conn"):
         made.execute(context())
 
@@ -243,6 +277,31 @@ BAD = [
     (ZohoBulkReadOperator, {"callback": "nowhere"}, "callback"),
     (ZohoBulkReadOperator, {"cvid": "abc"}, "abc"),
     (ZohoBulkReadOperator, {"module": "Le ads"}, "Le ads"),
+    (ZohoQueryOperator, {"query": "drop table Leads"}, "drop table"),
+    (ZohoQueryOperator, {"query": "select id from Leads"}, "where"),
+    (ZohoQueryOperator, {"output_path": "leads.xlsx"}, "leads.xlsx"),
+    (ZohoQueryOperator, {"max_xcom_records": "few"}, "max_xcom_records"),
+    (ZohoQueryOperator, {"max_credits": "few"}, "max_credits"),
+    (ZohoQueryOperator, {"max_records_per_file": 0, "output_path": "x.csv"}, "max_records_per_file"),
+    (ZohoQueryOperator, {"api_version": "v99"}, "v99"),
+    (ZohoGetDeletedRecordsOperator, {"module": "Le ads"}, "Le ads"),
+    (ZohoGetDeletedRecordsOperator, {"type": "gone"}, "gone"),
+    (ZohoGetDeletedRecordsOperator, {"deleted_since": "yesterday"}, "yesterday"),
+    (ZohoGetRelatedRecordsOperator, {"record_ids": "1/2"}, "1/2"),
+    (ZohoGetRelatedRecordsOperator, {"record_ids": ""}, "record_ids"),
+    (ZohoGetRelatedRecordsOperator, {"record_ids": ["1", 2.0]}, "2.0"),
+    (ZohoGetRelatedRecordsOperator, {"related_list": "Open/Tasks"}, "Open/Tasks"),
+    (ZohoGetRelatedRecordsOperator, {"fields": None}, "fields"),
+    (ZohoGetRelatedRecordsOperator, {"fields": [f"f{n}" for n in range(51)]}, "51"),
+    (ZohoGetRelatedRecordsOperator, {"deleted": "perhaps"}, "perhaps"),
+    (ZohoGetRelatedRecordsOperator, {"on_missing": "shrug"}, "shrug"),
+    (ZohoCountOperator, {"module": "Le ads"}, "Le ads"),
+    (ZohoCountOperator, {"cvid": "x"}, "x"),
+    (ZohoCountOperator, {"cvid": "1", "criteria": "(a:equals:b)"}, "cvid"),
+    (ZohoBulkReadJobSensor, {"job_id": "1/2"}, "1/2"),
+    (ZohoApiCreditsSensor, {"min_credits": "0"}, "min_credits"),
+    (ZohoApiCreditsSensor, {"min_credits": ""}, "min_credits"),
+    (ZohoApiCreditsSensor, {"min_credits": "many"}, "many"),
 ]
 
 
@@ -252,7 +311,7 @@ BAD = [
     ids=lambda one: one.__name__ if isinstance(one, type) else str(one)[:50],
 )
 def test_a_parameter_that_cannot_be_right_fails_before_any_request(operator, options, word, zoho, tmp_path):
-    options = {"module": "Leads", **options}
+    options = {**needed(operator), **options}
     if operator is ZohoBulkReadOperator:
         options = {"output_path": str(tmp_path / "out.csv"), **options}
     if options.get("input_path") == "<csv>":

@@ -44,6 +44,23 @@ def test_wrong_secrets_are_200(zoho: Zoho, wrong: dict[str, str], error: str):
     assert (answer.status_code, answer.json()) == (200, {"error": error})
 
 
+def test_a_grant_code_works_once_and_for_three_minutes(zoho: Zoho):
+    def exchange(code: str, **more: str):
+        return zoho.mint(grant_type="authorization_code", code=code, refresh_token="", **more).json()
+
+    code = zoho.simulator.new_grant_code()
+    assert exchange(code, client_id="1000.OTHER") == {"error": "invalid_client"}
+    body = exchange(code)
+    assert body["refresh_token"] == zoho.simulator.refresh_token
+    assert body["access_token"].startswith("1000.")
+    assert exchange(code) == exchange("1000.nothing") == {"error": "invalid_code"}
+    assert exchange("") == {"error": "general_error"}
+    late = zoho.simulator.new_grant_code()
+    assert late != code
+    zoho.simulator.advance(181)
+    assert exchange(late) == {"error": "invalid_code"}
+
+
 def test_client_credentials(zoho: Zoho):
     answer = zoho.mint(
         grant_type="client_credentials",
