@@ -46,6 +46,7 @@ _GATEWAY = {
 
 _LONG = {"bulk_create", "bulk_status", "coql", "search", "count", "upload", "write_create", "write_status"}
 _BEFORE = {"status", "redirect", "html", "too_many"}
+_BROKEN_OFF = {"truncate", "reset_during"}
 
 
 class Application:
@@ -115,6 +116,8 @@ class Exchange:
                 return
             self.state.limits.statuses[answer.status] += 1
             await self._send(answer, fault)
+            if fault is not None and fault.action == "reset_idle":
+                await self._reset()
         finally:
             if self.leave is not None:
                 self.leave()
@@ -127,6 +130,8 @@ class Exchange:
             return None
         if fault is not None and fault.action in _BEFORE:
             return Answer(*fault.answer())
+        if fault is not None and fault.action == "expire":
+            self.state.tokens.kill_all()
         query = dict(parse_qsl(self.raw_query, keep_blank_values=True))
         call = Call(self.method, path, query, self.headers, body, self._base_url(), record=entry)
         if path.startswith("/oauth/"):
@@ -266,9 +271,11 @@ class Exchange:
             body = gzip.compress(body, 1, mtime=0)
             headers["Content-Encoding"] = "gzip"
             headers["Vary"] = "Accept-Encoding"
-        if fault is not None and fault.action == "truncate":
-            await self._truncate(answer.status, headers, body, fault.bytes)
+        if fault is not None and fault.action in _BROKEN_OFF:
+            await self._break_off(answer.status, headers, body, fault)
             return
+        if fault is not None and fault.action == "damage":
+            body = _damaged(body)
         await self._start(answer.status, headers)
         if fault is not None and fault.action == "slow" and body:
             await self._trickle(body, fault)
@@ -294,10 +301,13 @@ class Exchange:
     ) -> None:
         # Read by position: several downloads of one file go on at the same time.
         handle, place = file.fileno(), 0
-        if fault is not None and fault.action == "truncate":
-            await self._truncate(
-                answer.status, headers, os.pread(handle, os.fstat(handle).st_size, 0), fault.bytes
-            )
+        if fault is not None and fault.action in {*_BROKEN_OFF, "damage"}:
+            body = os.pread(handle, os.fstat(handle).st_size, 0)
+            if fault.action != "damage":
+                await self._break_off(answer.status, headers, body, fault)
+                return
+            await self._start(answer.status, headers)
+            await self.send({"type": "http.response.body", "body": _damaged(body)})
             return
         await self._start(answer.status, headers)
         pause = fault.seconds / max(1, fault.chunks) if fault is not None and fault.action == "slow" else 0.0
@@ -322,14 +332,17 @@ class Exchange:
         transport.abort()
         await self._gone()
 
-    async def _truncate(self, status: int, headers: dict[str, str], body: bytes, sent: int) -> None:
+    async def _break_off(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
         headers = {**headers, "Content-Length": str(len(body))}
         lines = [
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         transport = self._transport()
-        transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body[:sent])
+        transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body[: fault.bytes])
+        if fault.action == "reset_during":
+            await self._reset()
+            return
         transport.close()
         await self._gone()
 
@@ -339,6 +352,12 @@ class Exchange:
             message: Message = await self.receive()
             if message["type"] == "http.disconnect":
                 return
+
+
+def _damaged(body: bytes) -> bytes:
+    """Change the byte in the middle."""
+    middle = len(body) // 2
+    return body[:middle] + bytes(255 - byte for byte in body[middle : middle + 1]) + body[middle + 1 :]
 
 
 def _module_scope(call: Call) -> str:
