@@ -115,6 +115,7 @@ class AsyncTransport:
         except ZohoCRMError as error:
             # A token that cannot be had is not asked for again by the call that needs it.
             error.exhausted = True
+            error.sent = error.sent and call is not TOKEN_CALL
             raise
 
     async def _authorised(self, call: Call) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import tenacity
 from urllib3.exceptions import NewConnectionError
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import error_of, read_answer
+from airflow_provider_zohocrm.client.answers import clock_offset, error_of, read_answer
 from airflow_provider_zohocrm.client.multipart import FormFile
 from airflow_provider_zohocrm.client.oauth import TOKEN_CALL, Token, read_token_answer, token_form
 from airflow_provider_zohocrm.client.retry import RetryPolicy
@@ -61,6 +61,8 @@ class Transport:
         self._on_token = on_token
         self._accounts = ZohoSession(timeout)
         self._token: Token | None = None
+        self.clock_offset = 0.0
+        """Seconds by which Zoho's clock is ahead of this machine's, as its last answer shows."""
         self.session = ZohoSession(timeout, lambda: self._api_base(self.token()))
         self.session.auth = ZohoAuth(self.token, self._api_base)
 
@@ -125,6 +127,7 @@ class Transport:
         except ZohoCRMError as error:
             # A token that cannot be had is not asked for again by the call that needs it.
             error.exhausted = True
+            error.sent = error.sent and call is not TOKEN_CALL
             raise
 
     def _authorised(self, once: Callable[[], T]) -> T:
@@ -185,6 +188,7 @@ class Transport:
                 auth=ZohoAuth(self.token, lambda _: call.base) if call.base else None,
             ) as response,
         ):
+            self.clock_offset = clock_offset(response.headers, time.time())
             self.usage.took(response.elapsed.total_seconds())
             if response.status_code == 429:
                 self.usage.refuse()

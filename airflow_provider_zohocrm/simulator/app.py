@@ -7,6 +7,7 @@ import gzip
 import os
 import socket
 import struct
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote
@@ -239,7 +240,7 @@ class Exchange:
     # --- answer ------------------------------------------------------------------------------------------------
 
     def _headers(self, answer: Answer) -> dict[str, str]:
-        headers = {"Server": "ZGS"}
+        headers = {"Server": "ZGS", "Date": formatdate(self.state.clock.now(), usegmt=True)}
         headers.update(_GATEWAY if answer.gateway else _APPLICATION)
         if self.application_level and not answer.gateway:
             headers["X-ACCESSTOKEN-RESET"] = self.state.clock.iso(self.expires)
