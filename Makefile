@@ -32,13 +32,13 @@ demo: $(VENV)/.installed ## run the example DAGs on a real Airflow against a sim
 
 .PHONY: test
 test: $(VENV)/.installed ## run all tests, the last of them on a real Airflow
-	$(BIN)/python -m pytest tests/unit tests/integration tests/security tests/conformance tests/e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit tests/integration tests/security tests/faults tests/conformance tests/e2e $(PYTEST_ARGS)
 
 .PHONY: test-compat
-test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit, integration and security tests on Airflow 2.11 and 3.0 (needs Python 3.10 to 3.12)
+test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit, integration, security and fault tests on Airflow 2.11 and 3.0 (needs Python 3.10 to 3.12)
 
 test-compat-%: $(VENV)-%/.installed
-	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration tests/security $(PYTEST_ARGS)
+	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration tests/security tests/faults $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## check style and format

@@ -13,11 +13,12 @@ class ZohoCRMError(Exception):
     """Root of all errors of this package.
 
     ``results`` holds Zoho's results of the records that were written before the error, if any were. ``exhausted``
-    tells that the call was repeated as often as it may be.
+    tells that the call was repeated as often as it may be, ``sent`` is False if it certainly never reached Zoho.
     """
 
     results: Sequence[dict[str, Any]] = ()
     exhausted = False
+    sent = True
 
 
 class ZohoConfigurationError(ZohoCRMError, ValueError):

@@ -174,8 +174,9 @@ class AsyncTransport:
             return await self._drive(renewal.find())
         except BaseException as error:  # noqa: BLE001  # as for every call
             if isinstance(error, ZohoCRMError):
-                # A token that cannot be had is not asked for again by the call that needs it.
+                # A token that cannot be had is not asked for again by the call that needs it, which was not sent.
                 error.exhausted = True
+                error.sent = False
             raise without_frames(error)  # noqa: B904  # the same error
 
     async def _drive(self, steps: Steps[T]) -> T:

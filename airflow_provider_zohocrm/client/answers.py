@@ -203,6 +203,17 @@ def retry_after(headers: Mapping[str, str], details: Any = None) -> float | None
     return found
 
 
+def clock_offset(headers: Mapping[str, str], now: float) -> float:
+    """Tell by how many seconds Zoho's clock is ahead, from the header ``Date``; 0 without one.
+
+    :param now: Unix time of this machine.
+    """
+    try:
+        return parsedate_to_datetime(headers["Date"]).timestamp() - now
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0.0
+
+
 def _seconds(given: Any) -> float | None:
     """Read seconds, or the seconds until an HTTP date to come."""
     try:

@@ -13,7 +13,7 @@ import tenacity
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from airflow_provider_zohocrm.client import jsontext
-from airflow_provider_zohocrm.client.answers import error_of, is_crowded, printable, read_answer
+from airflow_provider_zohocrm.client.answers import clock_offset, error_of, is_crowded, printable, read_answer
 from airflow_provider_zohocrm.client.body import CHUNK, MAX_DOWNLOAD, MAX_JSON, MAX_TOKEN_ANSWER, Intake
 from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.multipart import FormFile
@@ -85,6 +85,8 @@ class Transport:
         self._token: Token | None = None
         self._told: set[str] = set()
         self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        self.clock_offset = 0.0
+        """Seconds by which Zoho's clock is ahead of this machine's, as its last answer shows."""
         self.session = ZohoSession(timeout, lambda: self._api_base(self.token()), bundle)
         self.session.auth = ZohoAuth(self.token, self._api_base)
 
@@ -175,8 +177,9 @@ class Transport:
             return drive(renewal.find(), self._take)
         except BaseException as error:  # noqa: BLE001  # as for every call
             if isinstance(error, ZohoCRMError):
-                # A token that cannot be had is not asked for again by the call that needs it.
+                # A token that cannot be had is not asked for again by the call that needs it, which was not sent.
                 error.exhausted = True
+                error.sent = False
             raise without_frames(error)  # noqa: B904  # the same error
 
     def _take(self, step: Step) -> Any:
@@ -251,6 +254,7 @@ class Transport:
                 auth=ZohoAuth(self.token, lambda _: call.base) if call.base else None,
             ) as response,
         ):
+            self.clock_offset = clock_offset(response.headers, time.time())
             self.usage.answered(response.status_code, response.headers, response.elapsed.total_seconds())
             if is_crowded(call, response.status_code):
                 self.limiter.refuse(self.usage.mean_seconds or 0.0)

@@ -33,6 +33,7 @@ from airflow_provider_zohocrm.extraction.progress import (
     note_written,
     token_for,
 )
+from airflow_provider_zohocrm.storage.locations import temporary_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +106,6 @@ class BulkExport(JobRun):
         self._at_once = max_jobs_in_flight
         self._save_progress = save
         self._try_number = try_number
-        self._replaced: set[int] = set()
         self._spent_before = self.progress["credits"] - api.transport.usage.credits
         api.downloads.remember(self.progress["downloads"])
 
@@ -139,7 +139,7 @@ class BulkExport(JobRun):
         :param exists: tells whether a file that was written is still there.
         """
         now = time.time()
-        self.progress["resumed_at"] = now
+        self.progress["resumed_at"], self.progress["replaced"] = now, []
         for text in drop_lost(self.progress, now, exists):
             log.warning("That page is exported again: %s", text)
         for job in self.progress["jobs"]:
@@ -263,7 +263,7 @@ class BulkExport(JobRun):
 
     def _fetch_once(self, job: JobInFlight, answer: Job) -> list[ExportedFile]:
         job_id, page = job["job_id"], job["page"]
-        with tempfile.TemporaryFile() as archive:
+        with temporary_files(), tempfile.TemporaryFile() as archive:
             size = self._api.download_bulk_read_result(answer, archive)
             log.info("Downloaded %d bytes of bulk read job %s", size, job_id)
             with open_result(archive, job_id, self._query["file_type"]) as stream:
@@ -273,10 +273,10 @@ class BulkExport(JobRun):
         return described
 
     def _replace(self, job: JobInFlight, error: ZohoAPIError) -> None:
-        """Have another job export the page of one that is gone; a second time in one run is not for chance."""
-        if job["page"] in self._replaced:
+        """Have another job export the page of one that is gone; a second time in one try is not for chance."""
+        if job["page"] in self.progress["replaced"]:
             raise error
-        self._replaced.add(job["page"])
+        self.progress["replaced"] = [*self.progress["replaced"], job["page"]]
         log.warning("Page %d is exported by another job: %s", job["page"], error)
         self._forget(job)
 

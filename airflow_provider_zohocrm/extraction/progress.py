@@ -44,7 +44,8 @@ class Progress(polling.Timing):
     ``jobs`` and ``files`` are in the order of their pages; ``finished`` are the pages that are written. ``counted`` is
     the number of pages that a count of the records told (0: not known), ``more_after`` the highest page after which
     Zoho said that it has more, ``last_page`` the one after which it has none. ``downloads`` are the times of the
-    downloads of the last minute, ``credits`` what was spent.
+    downloads of the last minute, ``credits`` what was spent. ``replaced`` are the pages whose job was gone once in this
+    try, so that another one was created.
 
     ``started_at`` (ISO 8601), ``columns`` and ``watermark`` are for whoever writes the files and their manifest.
     """
@@ -58,6 +59,7 @@ class Progress(polling.Timing):
     page_token: PageToken | None
     downloads: list[float]
     credits: int
+    replaced: list[int]
     started_at: str
     columns: list[list[Any]] | None
     watermark: str | None
@@ -78,6 +80,7 @@ def new_progress(counted: int = 0) -> Progress:
         "page_token": None,
         "downloads": [],
         "credits": 0,
+        "replaced": [],
         "busy_since": 0.0,
         "completed": 0,
         "job_seconds": None,

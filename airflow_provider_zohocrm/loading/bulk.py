@@ -48,6 +48,7 @@ from airflow_provider_zohocrm.loading.bulk_results import open_results
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget, FileRows
 from airflow_provider_zohocrm.loading.csv_zip import CsvZip
 from airflow_provider_zohocrm.loading.values import Rejection
+from airflow_provider_zohocrm.storage.locations import temporary_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +121,6 @@ class BulkLoad(JobRun):
         self._at_once = max_jobs_in_flight
         self._save_progress = save
         self._try_number = try_number
-        self._cut_again: set[int] = set()
         self._spent_before = self.progress["credits"] - api.usage.credits
         self._calls_before = self.progress["calls"] - api.usage.calls
         if max_credits is not None:
@@ -154,7 +154,7 @@ class BulkLoad(JobRun):
     def resume(self) -> None:
         """Take over from another process: count time-outs from now on, and settle what it left open."""
         now = time.time()
-        self.progress["resumed_at"] = now
+        self.progress["resumed_at"], self.progress["again"] = now, []
         for file in list(self.progress["files"]):
             if file["state"] == "creating":
                 self._without_job(file, "the worker ended before it knew whether Zoho had taken the job")
@@ -225,12 +225,15 @@ class BulkLoad(JobRun):
         progress = self.progress
         first_time = file["number"] == progress["next_number"]
         target, same_fields = self._target, self._rows.same_fields
-        with CsvZip(
-            same_fields=same_fields,
-            columns=progress["columns"],
-            max_rows=target.max_rows,
-            max_bytes=target.max_bytes,
-        ) as packing:
+        with (
+            temporary_files(),
+            CsvZip(
+                same_fields=same_fields,
+                columns=progress["columns"],
+                max_rows=target.max_rows,
+                max_bytes=target.max_bytes,
+            ) as packing,
+        ):
             after = self._rows.cut(file, packing, None if first_time else file["rows"])
             if packing.rows:
                 file["file_id"] = self._sent(packing)
@@ -284,14 +287,12 @@ class BulkLoad(JobRun):
 
     def _not_created(self, file: LoadFile, error: ZohoCRMError) -> None:
         file["state"] = "uploaded"
-        lost = isinstance(error, (ZohoServerError, ZohoResponseError)) or (
-            isinstance(error, ZohoTransportError) and error.sent
-        )
+        lost = isinstance(error, (ZohoServerError, ZohoResponseError, ZohoTransportError)) and error.sent
         if lost and not file["harmless"]:
             self._without_job(file, f"the answer that names the job was lost ({error})")
             return
         gone = isinstance(error, ZohoAPIError) and error.code in _GONE_UPLOADS
-        if gone and file["number"] not in self._cut_again:
+        if gone and file["number"] not in self.progress["again"]:
             log.warning("File %d is uploaded again: %s", file["number"], error)
             self._begin_again(file)
             return
@@ -321,8 +322,14 @@ class BulkLoad(JobRun):
             self._failed(file, answer)
         # Zoho works on the next file while the outcome of this one is written.
         self._submit()
-        with tempfile.TemporaryFile() as archive:
-            lines = self._fetch(file, answer, cast("BinaryIO", archive))
+        with temporary_files(), tempfile.TemporaryFile() as archive:
+            try:
+                lines = self._fetch(file, answer, cast("BinaryIO", archive))
+            except ZohoAPIError as error:
+                if not _is_gone(error):
+                    raise
+                self._lose(file, str(error))
+                return
             if lines != file["sent"]:
                 why = f"job {file['job_id']} gave {lines} results for {file['sent']} records"
                 log.error("What became of the records of file %d cannot be told: %s", file["number"], why)
@@ -376,7 +383,7 @@ class BulkLoad(JobRun):
 
     def _lose(self, file: LoadFile, why: str) -> None:
         """Give a job up: have another one write its records where that does no harm, else say that nothing is known."""
-        if file["number"] in self._cut_again:
+        if file["number"] in self.progress["again"]:
             self._save()
             raise ZohoBulkWriteError(f"File {file['number']} was sent twice, and lost twice: {why}")
         self._without_job(file, why)
@@ -390,7 +397,7 @@ class BulkLoad(JobRun):
             self._settle(file, self._rows.unknown(file, why))
 
     def _begin_again(self, file: LoadFile) -> None:
-        self._cut_again.add(file["number"])
+        self.progress["again"] = [*self.progress["again"], file["number"]]
         cut_again(file)
         self._save()
 
@@ -424,3 +431,9 @@ class BulkLoad(JobRun):
             ", ".join(file["job_id"] for file in self.progress["files"] if file["job_id"])
             or "not created yet"
         )
+
+
+def _is_gone(error: ZohoAPIError) -> bool:
+    """Tell whether a result is no more; a link that is stale although the job has just named it is refused without a code."""
+    gone = isinstance(error, ZohoNotFoundError) or error.code == "RESOURCE_NOT_FOUND"
+    return gone or (isinstance(error, ZohoPermissionError) and not error.code)

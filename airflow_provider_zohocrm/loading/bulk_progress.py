@@ -43,7 +43,7 @@ class LoadProgress(Timing):
     ``next_number`` tell where the one after them begins, ``ended`` that there is none. ``finished`` is the number of
     files whose outcome is written, ``outcome`` what was published of it. ``org`` is the id of the organisation,
     ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``calls`` and
-    ``credits`` what was spent.
+    ``credits`` what was spent. ``again`` are the numbers of files that another job writes in this try, as the first was lost.
     """
 
     files: list[LoadFile]
@@ -58,6 +58,7 @@ class LoadProgress(Timing):
     inputs: str
     calls: int
     credits: int
+    again: list[int]
 
 
 def new_load(inputs: str) -> LoadProgress:
@@ -78,6 +79,7 @@ def new_load(inputs: str) -> LoadProgress:
         "inputs": inputs,
         "calls": 0,
         "credits": 0,
+        "again": [],
         "busy_since": 0.0,
         "completed": 0,
         "job_seconds": None,

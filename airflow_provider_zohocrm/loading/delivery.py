@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _RETRIES_OF_A_PIECE = 2
 # Values in one COQL "in" (reference sheet §2.7; 50 before v7).
 _VALUES = 50
-# Seconds by which the clocks of Zoho and of the worker may differ.
+# Seconds by which the clocks of Zoho and of the worker may differ beyond what Zoho's answers show.
 _CLOCKS_DIFFER = 300.0
 # What COQL can ask for and returns as it was sent, apart from case and blanks.
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -99,7 +99,7 @@ class Delivery:
         try:
             results = self._api.write(call, len(items))
         except (ZohoTransportError, ZohoServerError) as error:
-            if not self._once or not _may_be_stored(error):
+            if not self._once or not error.sent:
                 raise
             return known + list(self._lost(items, now, error, piece=batch.piece))
         except ZohoResponseError:
@@ -171,7 +171,7 @@ class Delivery:
                 # Its unique field keeps it from being stored twice.
                 log.info("Record %d was not stored; it is inserted again", item.index)
                 item.sent_at = None
-            elif _is_ours(row, item, texts[:40]):
+            elif _is_ours(row, item, texts[:40], self._api.transport.clock_offset):
                 yield item, {"status": "success", "code": "SUCCESS", "details": {"id": row["id"]}}
             else:
                 item.sent_at = None  # Zoho tells of the duplicate as it always does.
@@ -220,10 +220,6 @@ class Delivery:
         }
 
 
-def _may_be_stored(error: ZohoCRMError) -> bool:
-    return not isinstance(error, ZohoTransportError) or error.sent
-
-
 def _deleted(item: Item, result: Result) -> Result:
     """Take a record that is gone for deleted, if a call to delete it went without an answer."""
     if item.sent_at is not None and result.get("code") == "INVALID_DATA":
@@ -231,9 +227,12 @@ def _deleted(item: Item, result: Result) -> Result:
     return result
 
 
-def _is_ours(row: dict[str, Any], item: Item, texts: Iterable[str]) -> bool:
-    """Tell whether a record that was found is the one that was sent, not an older one with the same unique value."""
-    created = moment(row.get("Created_Time"), "Created_Time").timestamp()
+def _is_ours(row: dict[str, Any], item: Item, texts: Iterable[str], clock_offset: float) -> bool:
+    """Tell whether a record that was found is the one that was sent, not an older one with the same unique value.
+
+    :param clock_offset: seconds by which Zoho's clock is ahead.
+    """
+    created = moment(row.get("Created_Time"), "Created_Time").timestamp() - clock_offset
     if item.sent_at is None or created < item.sent_at - _CLOCKS_DIFFER:
         return False
     return all(

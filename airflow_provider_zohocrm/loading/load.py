@@ -152,7 +152,7 @@ class Load:
                 finally:
                     self._senders.end()
                 # Also after a failure: a retry goes on from there.
-                self.outcome.publish(last=True)
+                self._publish(last=True)
                 self._checkpoint()
                 self._tell_progress()
                 if self._failure is not None:
@@ -412,7 +412,7 @@ class Load:
                 result = {"code": error.code, "message": str(error), "details": error.details}
                 if not self._put_off(item):
                     self._reject(item, result)
-        elif not isinstance(error, ZohoServerError):
+        elif not isinstance(error, ZohoServerError) or not error.sent:
             self._failure = self._failure or _placed(error, items)
         elif len(items) > 1:
             # One record may be what Zoho fails at: it is looked for in halves.
@@ -441,8 +441,16 @@ class Load:
             return
         full = len(self._refused) >= KEPT_REFUSALS or len(self._stored) >= KEPT_RECORDS
         if full or (now - self._saved >= CHECKPOINT and self.outcome.unpublished):
-            self.outcome.publish()
+            self._publish()
             self._checkpoint()
+
+    def _publish(self, *, last: bool = False) -> None:
+        try:
+            self.outcome.publish(last=last)
+        except ZohoCRMError:
+            # What is stored a retry must know also where its file cannot be written.
+            self._journal()
+            raise
 
     def _checkpoint(self) -> None:
         """Keep how far it has come; everything that has a result is published."""

@@ -7,6 +7,7 @@ import gzip
 import os
 import socket
 import struct
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote
@@ -46,6 +47,7 @@ _GATEWAY = {
 
 _LONG = {"bulk_create", "bulk_status", "coql", "search", "count", "upload", "write_create", "write_status"}
 _BEFORE = {"status", "redirect", "html", "too_many"}
+_BROKEN_OFF = {"truncate", "reset_during"}
 
 
 class Application:
@@ -115,6 +117,8 @@ class Exchange:
                 return
             self.state.limits.statuses[answer.status] += 1
             await self._send(answer, fault)
+            if fault is not None and fault.action == "reset_idle":
+                await self._reset()
         finally:
             if self.leave is not None:
                 self.leave()
@@ -127,6 +131,8 @@ class Exchange:
             return None
         if fault is not None and fault.action in _BEFORE:
             return Answer(*fault.answer())
+        if fault is not None and fault.action == "expire":
+            self.state.tokens.kill_all()
         query = dict(parse_qsl(self.raw_query, keep_blank_values=True))
         call = Call(self.method, path, query, self.headers, body, self._base_url(), record=entry)
         if path.startswith("/oauth/"):
@@ -234,7 +240,7 @@ class Exchange:
     # --- answer ------------------------------------------------------------------------------------------------
 
     def _headers(self, answer: Answer) -> dict[str, str]:
-        headers = {"Server": "ZGS"}
+        headers = {"Server": "ZGS", "Date": formatdate(self.state.clock.now(), usegmt=True)}
         headers.update(_GATEWAY if answer.gateway else _APPLICATION)
         if self.application_level and not answer.gateway:
             headers["X-ACCESSTOKEN-RESET"] = self.state.clock.iso(self.expires)
@@ -266,9 +272,11 @@ class Exchange:
             body = gzip.compress(body, 1, mtime=0)
             headers["Content-Encoding"] = "gzip"
             headers["Vary"] = "Accept-Encoding"
-        if fault is not None and fault.action == "truncate":
-            await self._truncate(answer.status, headers, body, fault.bytes)
+        if fault is not None and fault.action in _BROKEN_OFF:
+            await self._break_off(answer.status, headers, body, fault)
             return
+        if fault is not None and fault.action == "damage":
+            body = _damaged(body)
         await self._start(answer.status, headers)
         if fault is not None and fault.action == "slow" and body:
             await self._trickle(body, fault)
@@ -294,10 +302,13 @@ class Exchange:
     ) -> None:
         # Read by position: several downloads of one file go on at the same time.
         handle, place = file.fileno(), 0
-        if fault is not None and fault.action == "truncate":
-            await self._truncate(
-                answer.status, headers, os.pread(handle, os.fstat(handle).st_size, 0), fault.bytes
-            )
+        if fault is not None and fault.action in {*_BROKEN_OFF, "damage"}:
+            body = os.pread(handle, os.fstat(handle).st_size, 0)
+            if fault.action != "damage":
+                await self._break_off(answer.status, headers, body, fault)
+                return
+            await self._start(answer.status, headers)
+            await self.send({"type": "http.response.body", "body": _damaged(body)})
             return
         await self._start(answer.status, headers)
         pause = fault.seconds / max(1, fault.chunks) if fault is not None and fault.action == "slow" else 0.0
@@ -322,14 +333,17 @@ class Exchange:
         transport.abort()
         await self._gone()
 
-    async def _truncate(self, status: int, headers: dict[str, str], body: bytes, sent: int) -> None:
+    async def _break_off(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
         headers = {**headers, "Content-Length": str(len(body))}
         lines = [
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         transport = self._transport()
-        transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body[:sent])
+        transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body[: fault.bytes])
+        if fault.action == "reset_during":
+            await self._reset()
+            return
         transport.close()
         await self._gone()
 
@@ -339,6 +353,12 @@ class Exchange:
             message: Message = await self.receive()
             if message["type"] == "http.disconnect":
                 return
+
+
+def _damaged(body: bytes) -> bytes:
+    """Change the byte in the middle."""
+    middle = len(body) // 2
+    return body[:middle] + bytes(255 - byte for byte in body[middle : middle + 1]) + body[middle + 1 :]
 
 
 def _module_scope(call: Call) -> str:

@@ -158,6 +158,8 @@ class Simulator:
             log_level="warning",
             access_log=False,
             server_header=False,
+            # The application tells the time of its own clock.
+            date_header=False,
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=1,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import re
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
@@ -69,6 +74,21 @@ def file_exists(path: str) -> bool:
     except Exception as error:
         # Beside OSError there are the errors of each vendor's SDK, which share no base.
         raise storage_error("look for", path, error) from error
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Turn the failure of a temporary file into an error that names the place.
+
+    :raises ZohoStorageError: when the disk takes no more.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = tempfile.gettempdir()
+        raise storage_error(
+            "write", place, error, hint="Free space there, or point TMPDIR to a larger disk."
+        ) from error
 
 
 def storage_error(action: str, path: str, error: BaseException, *, hint: str = "") -> ZohoStorageError:

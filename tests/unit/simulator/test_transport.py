@@ -154,6 +154,51 @@ def test_truncated_body_breaks_a_client(zoho: Zoho):
         zoho.get("/crm/v8/org", headers={"Accept-Encoding": "identity"}).json()
 
 
+def test_reset_in_the_middle_of_the_answer(zoho: Zoho):
+    zoho.simulator.add_fault("reset_during", bytes=10)
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
+        zoho.get("/crm/v8/org", headers={"Accept-Encoding": "identity"})
+    zoho.simulator.add_fault("reset_during", method="POST")
+    before = len(zoho.ids("Campaigns"))
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
+        zoho.post("/crm/v8/Campaigns", {"data": [{"Campaign_Name": "stored"}]})
+    assert len(zoho.ids("Campaigns")) == before + 1
+
+
+def test_reset_of_a_kept_connection_comes_after_a_whole_answer(zoho: Zoho):
+    zoho.simulator.add_fault("reset_idle")
+    token = zoho.session.headers["Authorization"]
+    request = f"GET /crm/v8/org HTTP/1.1\r\nHost: x\r\nAuthorization: {token!s}\r\n\r\n".encode()
+    got: list[bytes] = []
+
+    def read_on() -> None:
+        while True:
+            got.append(connection.recv(65_536))
+
+    with socket.create_connection(("127.0.0.1", zoho.simulator.port), timeout=10) as connection:
+        connection.sendall(request)
+        with pytest.raises(ConnectionResetError):
+            read_on()
+    whole = b"".join(got)
+    assert b"connection: close" not in whole.lower()
+    # The last chunk.
+    assert whole.endswith(b"\r\n0\r\n\r\n")
+
+
+def test_a_damaged_body_differs_in_one_byte(zoho: Zoho):
+    sound = zoho.get("/crm/v8/org").content
+    zoho.simulator.add_fault("damage")
+    damaged = zoho.get("/crm/v8/org", headers={"Accept-Encoding": "identity"}).content
+    assert [n for n, (a, b) in enumerate(zip(sound, damaged, strict=True)) if a != b] == [len(sound) // 2]
+
+
+def test_tokens_die_in_the_middle(zoho: Zoho):
+    zoho.simulator.add_fault("expire", after=1)
+    assert [zoho.get("/crm/v8/org").status_code for _ in range(3)] == [200, 401, 401]
+    zoho.login()
+    assert zoho.get("/crm/v8/org").status_code == 200
+
+
 def test_slow_body(zoho: Zoho):
     zoho.simulator.add_fault("slow", seconds=0.2, chunks=4)
     start = time.monotonic()

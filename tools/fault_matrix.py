@@ -1,0 +1,83 @@
+"""Write docs/faults.md from the declarations that the tests are parametrised by: ``python -m tools.fault_matrix``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools.faults import FAULTS, OPERATORS, Cells, Fault, Outcome
+
+PATH = Path(__file__).parents[1] / "docs" / "faults.md"
+
+NONE = "-"
+HEAD = """# Faults
+
+What becomes of a task when something fails on the way. Every line was tested over the wire against the [simulator](simulator.md): tables and files
+are compared value by value, and nothing is lost or there twice. This page is made from the tests by `python -m tools.fault_matrix`.
+
+*Passes*: the fault meets every kind of call of the task, twice. *Lasts*: it begins in the middle of the task and does not end; then the task is tried
+again without it. What the words mean stands [below](#outcomes). *bulk* and *coql* are strategies of get_records (`auto` takes one of the three); *deferred* waits for
+jobs in the triggerer, all others in the worker; *bulk_write* is an upsert unless the line says insert. A dash: the operator cannot meet the fault, or it does not pass.
+
+"""
+OUTCOMES = """
+## Outcomes
+
+| Outcome | What happens, and what becomes of the data | Log |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return HEAD + _table() + OUTCOMES + _outcomes()
+
+
+def _table() -> str:
+    lines = ["| Fault | Operators | Passes | Lasts |", "|---|---|---|---|"]
+    for fault in FAULTS.values():
+        title = fault.title
+        for (passes, lasts), operators in _groups(fault).items():
+            lines.append(f"| {title} | {_named(operators)} | {passes} | {lasts} |")
+            title = ""
+    return "\n".join([*lines, ""])
+
+
+def _groups(fault: Fault) -> dict[tuple[str, str], list[str]]:
+    """Put operators with the same outcomes together; what most of them have comes last."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for operator in OPERATORS:
+        groups.setdefault((_word(fault.passes, operator), _word(fault.lasts, operator)), []).append(operator)
+    return dict(sorted(groups.items(), key=lambda group: _are_most(group[1])))
+
+
+def _are_most(operators: list[str]) -> bool:
+    return 2 * len(operators) > len(OPERATORS)
+
+
+def _word(cells: Cells, operator: str) -> str:
+    return cells[operator].name if operator in cells else NONE
+
+
+def _named(operators: list[str]) -> str:
+    if len(operators) == len(OPERATORS):
+        return "all"
+    return "all others" if _are_most(operators) else ", ".join(operators)
+
+
+def _outcomes() -> str:
+    found: dict[str, Outcome] = {}
+    for fault in FAULTS.values():
+        for outcome in (*fault.passes.values(), *fault.lasts.values()):
+            # Whatever the class, a task that fails does so in one way.
+            name = "a class of [errors](errors.md)" if outcome.name == f"`{outcome.error}`" else outcome.name
+            name = "looked up, then a class" if name.startswith("looked up, then") else name
+            found.setdefault(name, outcome)
+    lines = [
+        f"| {name} | {each.text} | {f'`{each.shown}`' if each.shown else ''} |"
+        for name, each in found.items()
+    ]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    PATH.write_text(page(), encoding="utf-8")

@@ -1,0 +1,235 @@
+"""What becomes of every operator under every kind of fault: the tests are parametrised by it, and the table is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+READS = ("get_records records", "get_records coql", "get_records bulk", "bulk_read", "bulk_read deferred")
+LOADS = ("upsert", "insert", "update", "delete")
+BULK_WRITES = ("bulk_write", "bulk_write deferred", "bulk_write insert")
+OPERATORS = (*READS, *LOADS, *BULK_WRITES)
+BULK_READS = READS[2:]
+"""The operators, each in the ways in which a fault can meet it. ``deferred`` waits in the triggerer, the others in the worker."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of a task.
+
+    :param name: as the table has it.
+    :param text: what happens, and what becomes of the data.
+    :param log: regular expression of a line in the log of task or trigger, as far as there is one.
+    :param error: the class with which the task fails; empty if it does not.
+    :param doubtful: whether there may be rows of which the task says that nobody knows whether they were written.
+    :param shown: a line of the log, as the table has it.
+    """
+
+    name: str
+    text: str
+    log: str = ""
+    error: str = ""
+    doubtful: bool = False
+    shown: str = ""
+
+
+UNNOTICED = Outcome("unnoticed", "The task does not see it. The result is the one without the fault.")
+REPEATED = Outcome(
+    "repeated",
+    "The call is sent again, see [what is repeated](errors.md#what-is-repeated-by-itself). The result is the one without the fault.",
+    r"Try \d+ of \d+ in ",
+    shown="Try 2 of 10 in 1.4 s: …",
+)
+OTHER_TOKEN = Outcome(
+    "another token",
+    "The call is sent again with the stored token, if that is another one, or with a new one. The result is the one without the fault.",
+    "Zoho refused the access token; taking another one",
+    shown="Zoho refused the access token; taking another one",
+)
+LOOKED_UP = Outcome(
+    "looked up",
+    "An insert is not repeated blindly: its records are looked up by a unique field, and those that are not there are sent again. "
+    "No record is there twice. One without a value in a unique field is rejected as `UNKNOWN_OUTCOME`: it is there once or not at all.",
+    doubtful=True,
+    shown="Record 17 was not stored; it is inserted again",
+)
+SENT_AGAIN = Outcome(
+    "sent again",
+    "The records are sent again; one that is gone by then counts as deleted.",
+)
+UNKNOWN = Outcome(
+    "rows unknown",
+    "The job may exist, and a second one could insert its rows twice: they are rejected as `UNKNOWN_OUTCOME`, and the task goes on.",
+    "What became of the records of file \\d+ is not known",
+    doubtful=True,
+    shown="What became of the records of file 2 is not known: …",
+)
+OUTLASTED = Outcome(
+    "outlasted",
+    "The trigger goes on looking until the deadline (`timeout`). The result is the one without the fault.",
+    r"Looking at Bulk (read|write) job \d+ failed, going on",
+    shown="Looking at Bulk read job … failed, going on: …",
+)
+OTHER_JOB = Outcome(
+    "another job",
+    "Another job exports the page, or writes the file where that does no harm; once, then the task fails.",
+    "is (exported|written) by another job",
+    shown="Page 2 is exported by another job: …",
+)
+FETCHED_AGAIN = Outcome(
+    "fetched again",
+    "The result is downloaded again, three times at most.",
+    "Downloading the result again",
+    shown="Downloading the result again: …",
+)
+SHOWN = Outcome(
+    "waits",
+    "A state that nobody has documented is one of a running job.",
+    shown="Bulk read job …: PAUSED",
+)
+
+
+def fails(error: str) -> Outcome:
+    """Describe a task that fails."""
+    return Outcome(
+        f"`{error}`",
+        "The task fails. Files are whole or absent, and what stood under a name stays until its file is whole. What was "
+        "written to Zoho stays, and is known: the next try (Airflow 3.3 and newer: from the checkpoint) ends with the result "
+        "without the fault, and nothing is there twice.",
+        error=error,
+    )
+
+
+def after_look_up(outcome: Outcome) -> Outcome:
+    """Describe an insert that ends so, and may leave rows of which nobody knows."""
+    return replace(
+        outcome,
+        name=f"looked up, then {outcome.name}",
+        text="Both of it; in the next try the records are looked up again.",
+        doubtful=True,
+    )
+
+
+TRANSPORT, SERVER, LIMIT = fails("ZohoTransportError"), fails("ZohoServerError"), fails("ZohoRateLimitError")
+Cells = dict[str, Outcome]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault.
+
+    :param title: as the table has it.
+    :param passes: what becomes of each operator when it is over soon; operators that are not named cannot meet it.
+    :param lasts: the same if it goes on until the task has ended.
+    """
+
+    title: str
+    passes: Cells
+    lasts: Cells
+
+
+def cells(outcome: Outcome, among: tuple[str, ...] = OPERATORS, **others: Outcome) -> Cells:
+    """Give operators an outcome.
+
+    :param others: outcomes of some of them; a blank is written as ``_``.
+    """
+    return {name: others.get(name.replace(" ", "_"), outcome) for name in among}
+
+
+def with_time_out(outcome: Outcome, among: tuple[str, ...] = OPERATORS, **others: Outcome) -> Cells:
+    """Give operators an outcome that those which wait in the triggerer do not see: they outlast the fault till the deadline."""
+    late = {
+        "bulk_read_deferred": fails("ZohoBulkReadTimeoutError"),
+        "bulk_write_deferred": fails("ZohoBulkWriteTimeoutError"),
+    }
+    return cells(outcome, among, **{**late, **others})
+
+
+def told_by_trigger(outcome: Outcome) -> Cells:
+    """Give operators an outcome that the trigger reports to those which wait for it."""
+    return cells(
+        outcome,
+        bulk_read_deferred=fails("ZohoBulkReadError"),
+        bulk_write_deferred=fails("ZohoBulkWriteError"),
+    )
+
+
+_UNANSWERED = cells(REPEATED, insert=LOOKED_UP, delete=SENT_AGAIN, bulk_write_insert=UNKNOWN)
+_ANSWERS_LOST = with_time_out(TRANSPORT, insert=LOOKED_UP, bulk_write_insert=UNKNOWN)
+_NEVER_ANSWERED = with_time_out(TRANSPORT, insert=after_look_up(TRANSPORT), bulk_write_insert=UNKNOWN)
+_DOWN = with_time_out(SERVER, insert=after_look_up(SERVER), bulk_write_insert=UNKNOWN)
+_JOBS = (*BULK_READS, *BULK_WRITES)
+_IN_WORKER = tuple(name for name in OPERATORS if not name.endswith("deferred"))
+_DEFERRED = ("bulk_read deferred", "bulk_write deferred")
+_WRITE_ERROR = fails("ZohoBulkWriteError")
+
+FAULTS: dict[str, Fault] = {
+    "dns": Fault("name of Zoho's host not found (DNS)", cells(REPEATED), with_time_out(TRANSPORT)),
+    "refused": Fault("connection refused", cells(REPEATED), with_time_out(TRANSPORT)),
+    "reset before": Fault(
+        "connection reset before Zoho has processed the call", _UNANSWERED, _NEVER_ANSWERED
+    ),
+    "reset unanswered": Fault("connection reset after that, before the answer", _UNANSWERED, _ANSWERS_LOST),
+    "reset during": Fault("connection reset during the answer", _UNANSWERED, _ANSWERS_LOST),
+    "reset after": Fault(
+        "connection reset after the answer, while it is kept", cells(UNNOTICED), cells(UNNOTICED)
+    ),
+    "slow body": Fault(
+        "body comes slowly; lasting: slower than the time-out", cells(UNNOTICED), _ANSWERS_LOST
+    ),
+    "truncated": Fault("body truncated", _UNANSWERED, _ANSWERS_LOST),
+    "502": Fault("502 with an HTML page", _UNANSWERED, _DOWN),
+    "503": Fault("503 with an HTML page", _UNANSWERED, _DOWN),
+    "500": Fault("500 in JSON", _UNANSWERED, _DOWN),
+    "429 plain": Fault("429 that names no time", cells(REPEATED), with_time_out(LIMIT)),
+    "429 header": Fault("429 with the header Retry-After", cells(REPEATED), with_time_out(LIMIT)),
+    "429 other code": Fault("429 RATE_LIMIT_EXCEEDED", cells(REPEATED), with_time_out(LIMIT)),
+    "429 details": Fault("429 with details.retry_after", cells(REPEATED), with_time_out(LIMIT)),
+    "401 expired": Fault(
+        "401, the token has died", cells(OTHER_TOKEN), told_by_trigger(fails("ZohoAuthenticationError"))
+    ),
+    "401 scope": Fault("401, a scope is missing", {}, told_by_trigger(fails("ZohoScopeError"))),
+    "token error": Fault(
+        "token endpoint: 200 with an error", {}, told_by_trigger(fails("ZohoAuthenticationError"))
+    ),
+    "token throttled": Fault(
+        "token endpoint: throttled",
+        cells(OUTLASTED, _DEFERRED),
+        with_time_out(fails("ZohoTokenThrottledError")),
+    ),
+    "token down": Fault("token endpoint: down (500)", cells(REPEATED), with_time_out(SERVER)),
+    "token reset": Fault("token endpoint: connection reset", cells(REPEATED), with_time_out(TRANSPORT)),
+    "job state": Fault("unknown state of a job", cells(SHOWN, _JOBS), {}),
+    "job failure": Fault(
+        "job ends in FAILURE",
+        {},
+        {**cells(fails("ZohoBulkReadError"), BULK_READS), **cells(_WRITE_ERROR, BULK_WRITES)},
+    ),
+    "job stuck": Fault(
+        "job never ends",
+        {},
+        {
+            **cells(fails("ZohoBulkReadTimeoutError"), BULK_READS),
+            **cells(fails("ZohoBulkWriteTimeoutError"), BULK_WRITES),
+        },
+    ),
+    "result gone": Fault(
+        "result of a job is gone",
+        cells(OTHER_JOB, _JOBS, bulk_write_insert=UNKNOWN),
+        {
+            **cells(fails("ZohoNotFoundError"), BULK_READS),
+            **cells(_WRITE_ERROR, BULK_WRITES, bulk_write_insert=UNKNOWN),
+        },
+    ),
+    "corrupt zip": Fault(
+        "result of a job is damaged",
+        cells(FETCHED_AGAIN, _JOBS),
+        {**cells(fails("ZohoCorruptResultError"), BULK_READS), **cells(_WRITE_ERROR, BULK_WRITES)},
+    ),
+    "clock ahead": Fault(
+        "clock of Zoho and of the triggerer an hour ahead, and an answer is lost", _UNANSWERED, {}
+    ),
+    "clock behind": Fault("the same, an hour behind", _UNANSWERED, {}),
+    "disk full": Fault("disk full", {}, cells(fails("ZohoStorageError"))),
+    "temporary disk full": Fault("disk of temporary files full", {}, cells(fails("ZohoStorageError"), _JOBS)),
+    "object store": Fault("object storage fails during the upload", {}, cells(fails("ZohoStorageError"))),
+}
