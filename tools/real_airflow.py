@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 ENDED = {"success", "failed"}
+# The most that the API gives at once.
+_PAGE = 100
 
 
 class AirflowAnswerError(Exception):
@@ -219,11 +221,15 @@ class RealAirflow:
         return run_id
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the task instances of a run."""
-        instances: list[dict[str, Any]] = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
-            "task_instances"
-        ]
-        return instances
+        """Return the task instances of a run, each copy of a mapped task by itself."""
+        instances: list[dict[str, Any]] = []
+        while True:
+            params = {"limit": _PAGE, "offset": len(instances), "order_by": "id"}
+            path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+            page = self.api("GET", path, params=params)["task_instances"]
+            instances += page
+            if len(page) < _PAGE:
+                return instances
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return the state of each task of a run; of a mapped task the state of its last copy."""
@@ -234,10 +240,16 @@ class RealAirflow:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.api("GET", path, params={"stringify": "false"})["value"]
 
-    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
-        """Return the log of one try of a task, one event a line."""
+    def task_log(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1
+    ) -> str:
+        """Return the log of one try of a task, one event a line.
+
+        :param map_index: which copy of a mapped task.
+        """
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
-        content = self.api("GET", path, params={"full_content": "true"})["content"]
+        params = {"full_content": "true", "map_index": map_index}
+        content = self.api("GET", path, params=params)["content"]
         return "\n".join(_readable(event) for event in content)
 
     # ---------------------------------------------------------------------------------------------- details
@@ -304,9 +316,10 @@ class RealAirflow:
     def _report(self, dag_id: str, run_id: str, state: str) -> str:
         lines = [f"{dag_id} {run_id} ended as {state}."]
         for task in self.task_instances(dag_id, run_id):
-            lines.append(f"  {task['task_id']}: {task['state']}")
+            lines.append(f"  {task['task_id']} {task['map_index']}: {task['state']}")
             if task["state"] in {"failed", "up_for_retry"}:
-                log = self.task_log(dag_id, run_id, task["task_id"], max(task["try_number"], 1))
+                tries = max(task["try_number"], 1)
+                log = self.task_log(dag_id, run_id, task["task_id"], tries, task["map_index"])
                 lines += [f"    {line}" for line in log.splitlines()[-40:]]
         return "\n".join(lines)
 

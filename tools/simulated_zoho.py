@@ -79,6 +79,16 @@ class SimulatedZoho:
         lines = self._call("GET", f"/__simulator__/table/{module}").content.splitlines()
         return {record["id"]: record for record in map(json.loads, lines)}
 
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the requests that the CRM has received, oldest first, each with its ``time`` and ``status``."""
+        entries: list[dict[str, Any]] = self._call("GET", "/__simulator__/requests").json()["requests"]
+        return entries
+
+    def counters(self) -> dict[str, Any]:
+        """Return what the CRM has counted: calls, statuses, credits, tokens…"""
+        counted: dict[str, Any] = self._call("GET", "/__simulator__/counters").json()
+        return counted
+
     def update(self, module: str, changes: Sequence[Record]) -> None:
         """Change records, as a user of the CRM would.
 
