@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(VENV)/.installed ## make .venv: the package with its tests' needs and Airflow 3.3
@@ -32,13 +32,26 @@ demo: $(VENV)/.installed ## run the example DAGs on a real Airflow against a sim
 
 .PHONY: test
 test: $(VENV)/.installed ## run all tests, the last of them on a real Airflow
-	$(BIN)/python -m pytest tests/unit tests/integration tests/security tests/faults tests/conformance tests/e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit tests/integration tests/security tests/faults tests/conformance tests/e2e \
+		--ignore=tests/e2e/test_many_tasks.py $(PYTEST_ARGS)
 
 .PHONY: test-compat
 test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit, integration, security and fault tests on Airflow 2.11 and 3.0 (needs Python 3.10 to 3.12)
 
 test-compat-%: $(VENV)-%/.installed
 	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration tests/security tests/faults $(PYTEST_ARGS)
+
+.PHONY: e2e-postgres
+e2e-postgres: $(VENV)-e2e/.installed ## run sixty mapped extracts on PostgreSQL and LocalExecutor (needs Debian's postgresql)
+	$(VENV)-e2e/bin/python -m pytest tests/e2e/test_many_tasks.py --log-cli-level=INFO $(PYTEST_ARGS)
+
+.PHONY: e2e-celery
+e2e-celery: $(VENV)-e2e/.installed ## run them on CeleryExecutor, over machines that fail (needs postgresql and redis-server)
+	$(VENV)-e2e/bin/python -m pytest tests/machines --log-cli-level=INFO $(PYTEST_ARGS)
+
+.PHONY: sizing
+sizing: $(VENV)-e2e/.installed ## measure what a Celery worker and a triggerer do in an hour (docs/many_machines.md)
+	@$(VENV)-e2e/bin/python -m tools.sizing
 
 .PHONY: lint
 lint: $(VENV)/.installed ## check style and format
@@ -74,6 +87,10 @@ $(VENV)/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
 $(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
 	@$(COMPAT_PYTHON) tools/check_python.py $*
 	$(call install,$(VENV)-$*,$(COMPAT_PYTHON),$*,test)
+
+$(VENV)-e2e/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
+	@$(PYTHON) tools/check_python.py $(AIRFLOW)
+	$(call install,$(VENV)-e2e,$(PYTHON),$(AIRFLOW),e2e)
 
 $(VENV)-bench/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
 	@$(PYTHON) tools/check_python.py $(AIRFLOW)

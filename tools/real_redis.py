@@ -28,7 +28,8 @@ class RealRedis:
                 "Redis is not installed (no redis-server on the PATH). On Debian: apt-get install redis-server"
             )
         # Short: the path of a socket ends at 107 characters.
-        self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        self._temporary = tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True)
+        self.folder = Path(self._temporary.name)
         options = {"port": "0", "unixsocket": str(self._socket), "dir": str(self.folder), "save": ""}
         self._server = OwnedProcess(
             [program, *(part for name, value in options.items() for part in (f"--{name}", value))], log=log
@@ -61,4 +62,4 @@ class RealRedis:
 
     def _end(self) -> None:
         self._server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._temporary.cleanup()

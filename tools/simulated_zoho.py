@@ -85,9 +85,13 @@ class SimulatedZoho:
         return entries
 
     def counters(self) -> dict[str, Any]:
-        """Return what the CRM has counted: calls, statuses, credits, tokens…"""
+        """Return what the CRM has counted: calls, statuses, credits and tokens."""
         counted: dict[str, Any] = self._call("GET", "/__simulator__/counters").json()
         return counted
+
+    def set_options(self, **options: Any) -> None:
+        """Change switches of the simulator."""
+        self._call("POST", "/__simulator__/options", json=options)
 
     def update(self, module: str, changes: Sequence[Record]) -> None:
         """Change records, as a user of the CRM would.

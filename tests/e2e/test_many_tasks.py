@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from support.many_extracts import (
     check,
     prepare,
     sixty_extracts,
+    summary,
 )
 
 from tools.real_airflow import RealAirflow
@@ -22,6 +24,7 @@ from tools.simulated_zoho import SimulatedZoho
 if TYPE_CHECKING:
     from pathlib import Path
 
+log = logging.getLogger(__name__)
 pytestmark = pytest.mark.e2e
 
 # More than the pool has slots, so that it is the pool that holds tasks back.
@@ -45,4 +48,5 @@ def test_sixty_extracts_stay_within_the_limits(tmp_path: Path) -> None:
         prepare(airflow, zoho)
         extracts = sixty_extracts(output)
         run = airflow.run(DAG, {"extracts": extracts}, timeout=600)
+        log.info(summary(airflow, zoho, run))
         check(airflow, zoho, run, extracts)
