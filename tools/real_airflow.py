@@ -73,7 +73,7 @@ class RealAirflow:
 
     # ---------------------------------------------------------------------------------------------- life
 
-    def start(self, timeout: float = 180) -> None:
+    def start(self, timeout: float = 300) -> None:
         """Start Airflow and log in as soon as all of its parts are healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._process.start()

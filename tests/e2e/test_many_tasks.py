@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 pytestmark = pytest.mark.e2e
 
 # More than the pool has slots, so that it is the pool that holds tasks back.
-WORKERS = 16
+WORKERS = 12
 
 
 def test_sixty_extracts_stay_within_the_limits(tmp_path: Path) -> None:
