@@ -63,7 +63,7 @@ types: $(VENV)/.installed ## check types
 	$(BIN)/mypy
 
 .PHONY: ci
-ci: ## all of the above, as CI runs it
+ci: ## lint, types, test, test-compat and demo, as CI runs them
 	bash .ci/run
 
 .PHONY: bench
