@@ -16,7 +16,7 @@ limits_of() {
 for file in constraints/airflow-*.txt; do
   airflow="${file#constraints/airflow-}"
   limits_of "${airflow%.txt}" | uv pip compile pyproject.toml \
-    --extra dev --extra bench --extra openlineage --constraint - \
+    --extra dev --extra bench --extra e2e --extra openlineage --constraint - \
     --universal --python-version 3.10 \
     --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
     --quiet --upgrade --output-file "$file"
