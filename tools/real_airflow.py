@@ -307,7 +307,7 @@ class RealAirflow:
 
         return wait_for(what, look_while_running, timeout=timeout)
 
-    def _call(self, method: str, path: str, *, timeout: float = 30, **arguments: Any) -> Any:
+    def _call(self, method: str, path: str, *, timeout: float = 120, **arguments: Any) -> Any:
         answer = self._session.request(method, f"{self.url}{path}", timeout=timeout, **arguments)
         if not answer.ok:
             raise AirflowAnswerError(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
