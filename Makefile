@@ -9,6 +9,8 @@ KEEP ?=
 PYTEST_ARGS ?=
 # Arguments for the benchmarks, as in: make bench BENCH_ARGS="--cases list,import --runs 1 --out /tmp/results.md"
 BENCH_ARGS ?=
+# Arguments for the sizing, as in: make sizing SIZING_ARGS="--small 16 --large 2 --waiting 16"
+SIZING_ARGS ?=
 
 AIRFLOW := 3.3.2
 OLD_AIRFLOWS := 3.0.6 2.11.2
@@ -51,7 +53,7 @@ e2e-celery: $(VENV)-e2e/.installed ## run them on CeleryExecutor, over machines 
 
 .PHONY: sizing
 sizing: $(VENV)-e2e/.installed ## measure what a Celery worker and a triggerer do in an hour (docs/many_machines.md)
-	@$(VENV)-e2e/bin/python -m tools.sizing
+	@$(VENV)-e2e/bin/python -m tools.sizing $(SIZING_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## check style and format
