@@ -16,6 +16,13 @@ from airflow_provider_zohocrm.connection_form import (
 )
 
 _INTEGRATION = "Zoho CRM"
+_ASSETS = "airflow_provider_zohocrm.assets.zohocrm"
+_ASSET_URI = {
+    "schemes": ["zohocrm"],
+    "handler": f"{_ASSETS}.sanitize_uri",
+    "factory": f"{_ASSETS}.create_asset",
+    "to_openlineage_converter": f"{_ASSETS}.convert_asset_to_openlineage",
+}
 
 _CONFIG: dict[str, Any] = {
     "zohocrm": {
@@ -73,6 +80,14 @@ def get_provider_info() -> dict[str, Any]:
             )
         ],
         "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write", "triggers.records_changed")],
+        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write")],
+        # Airflow 2 calls assets datasets.
+        "asset-uris": [_ASSET_URI],
+        "dataset-uris": [_ASSET_URI],
+        "extra-links": [
+            "airflow_provider_zohocrm.operators.links.ZohoModuleLink",
+            "airflow_provider_zohocrm.operators.links.ZohoRecordLink",
+        ],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -43,7 +43,7 @@ class LoadProgress(Timing):
     ``next_number`` tell where the one after them begins, ``ended`` that there is none. ``finished`` is the number of
     files whose outcome is written, ``outcome`` what was published of it. ``org`` is the id of the organisation,
     ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``calls`` and
-    ``credits`` what was spent.
+    ``credits`` what was spent, ``job_ids`` all jobs that were created. ``schema`` is for who tells of the load.
     """
 
     files: list[LoadFile]
@@ -58,6 +58,8 @@ class LoadProgress(Timing):
     inputs: str
     calls: int
     credits: int
+    job_ids: list[str]
+    schema: list[list[Any]]
 
 
 def new_load(inputs: str) -> LoadProgress:
@@ -78,6 +80,8 @@ def new_load(inputs: str) -> LoadProgress:
         "inputs": inputs,
         "calls": 0,
         "credits": 0,
+        "job_ids": [],
+        "schema": [],
         "busy_since": 0.0,
         "completed": 0,
         "job_seconds": None,
@@ -137,6 +141,7 @@ def note_created(progress: LoadProgress, file: LoadFile, job_id: str, now: float
     if not running(progress):
         progress["busy_since"], progress["completed"] = now, 0
     file["state"], file["job_id"], file["submitted_at"] = "running", job_id, now
+    progress["job_ids"].append(job_id)
     file["looks"], file["looked_at"], file["try_number"] = 0, 0.0, try_number
 
 
