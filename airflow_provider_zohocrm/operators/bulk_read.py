@@ -352,6 +352,7 @@ class ZohoBulkReadOperator(ZohoOperator):
 
     def _reported(self, hook: ZohoCRMHook, export: BulkExport) -> Report:
         from airflow_provider_zohocrm.operators.report import Report, schema_of, uri_of_files, uri_of_module
+        from airflow_provider_zohocrm.storage import manifest_path
 
         files, progress = export.files, export.progress
         names = field_names(given(self.fields))
@@ -364,6 +365,7 @@ class ZohoBulkReadOperator(ZohoOperator):
             files=tuple(file["path"] for file in files),
             watermark=progress["watermark"],
             job_ids=tuple(dict.fromkeys(file["job_id"] for file in files)),
+            manifest=given(self.manifest_path) or manifest_path(str(self.output_path)),
             schema=schema_of(progress["columns"], names, hook.known_fields(self.module)),
         )
 

@@ -55,6 +55,7 @@ class TestConnection:
             "grant_type",
             "soid",
             "scope",
+            "organization",
             "api_url",
             "accounts_url",
             "upload_url",
