@@ -73,6 +73,7 @@ __all__ = [
     "fernet",
     "is_asset",
     "lineage_class",
+    "made_of_mapped",
     "mask_secret",
     "object_storage_path",
     "read_asset_state",
@@ -257,6 +258,11 @@ def asset_event(context: Context, outlet: Any, uri: str | None, extra: Mapping[s
             events[outlet].add(asset(uri), extra=dict(extra))
     elif is_asset(outlet) or type(outlet).__name__ in ("AssetNameRef", "AssetUriRef"):
         events[outlet].extra = {**events[outlet].extra, **extra}
+
+
+def made_of_mapped(arguments: Mapping[str, Any]) -> bool:
+    """Tell from the arguments of an operator that it is one copy of a mapped one, made when it runs."""
+    return "_airflow_from_mapped" in arguments
 
 
 def lineage_class() -> Any:

@@ -80,7 +80,6 @@ def get_provider_info() -> dict[str, Any]:
             )
         ],
         "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write", "triggers.records_changed")],
-        "triggers": [_modules("triggers.bulk_read", "triggers.bulk_write")],
         # Airflow 2 calls assets datasets.
         "asset-uris": [_ASSET_URI],
         "dataset-uris": [_ASSET_URI],

@@ -351,7 +351,8 @@ class ZohoBulkReadOperator(ZohoOperator):
         return summary
 
     def _reported(self, hook: ZohoCRMHook, export: BulkExport) -> Report:
-        from airflow_provider_zohocrm.operators.report import Report, schema_of, uri_of_files, uri_of_module
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, schema_of, uri_of_module
         from airflow_provider_zohocrm.storage import manifest_path
 
         files, progress = export.files, export.progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import asset_event
+from airflow_provider_zohocrm._compat import asset_event, made_of_mapped
 from airflow_provider_zohocrm.operators.links import PAGES, ZohoModuleLink, ZohoRecordLink
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ class LineageMixin:
         :param writes: likewise.
         """
         operator: Any = self
-        if reads is not None and given.get("inlets") is None and not operator.inlets:
+        # To a copy of a mapped operator Airflow gives empty lists, whatever its author did.
+        silent = made_of_mapped(given)
+        if reads is not None and not operator.inlets and (silent or given.get("inlets") is None):
             operator.inlets = [reads]
-        if writes is not None and given.get("outlets") is None and not operator.outlets:
+        if writes is not None and not operator.outlets and (silent or given.get("outlets") is None):
             operator.outlets = [writes]
 
     def show_pages(self, context: Context, hook: ZohoCRMHook, module: str, record_id: Any = None) -> None:

@@ -171,7 +171,8 @@ class WritingOperator(ZohoOperator):
         schema: Schema,
         job_ids: Sequence[str] = (),
     ) -> None:
-        from airflow_provider_zohocrm.operators.report import Report, uri_of_files, uri_of_module
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, uri_of_module
 
         path = given(self.input_path)
         counts = {

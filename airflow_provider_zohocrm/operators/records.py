@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_zohocrm._compat import asset, default_deferrable
+from airflow_provider_zohocrm._compat import asset, default_deferrable, made_of_mapped
 from airflow_provider_zohocrm.assets.zohocrm import files_alias, module_alias
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
@@ -244,7 +244,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         self.declare(
             kwargs,
             reads=module_alias(module, self.zohocrm_conn_id),
-            writes=output_path and self._outlet(module, output_path),
+            writes=output_path and self._outlet(module, output_path, known=not made_of_mapped(kwargs)),
         )
 
     def execute(self, context: Context) -> Any:
@@ -335,18 +335,21 @@ class ZohoGetRecordsOperator(ZohoOperator):
             **{**self._choice(), **bounds},
         )
 
-    def _outlet(self, module: str, output_path: str) -> Any:
-        """Name what is written, as far as it is known when the DAG is parsed."""
-        from airflow_provider_zohocrm.operators.report import parsed_uri
+    def _outlet(self, module: str, output_path: str, *, known: bool) -> Any:
+        """Name what is written.
 
-        # The state of an asset has a place if Airflow knows the asset from the DAG.
-        uri = parsed_uri(output_path) if self.watermark == "asset" else None
+        :param known: whether Airflow learns of it when it reads the DAG; 3.0 fails a task for an asset that it does not know.
+        """
+        from airflow_provider_zohocrm.assets.files import parsed_uri
+
+        # An alias has no state.
+        uri = parsed_uri(output_path) if known and self.watermark == "asset" else None
         return files_alias(module, self.zohocrm_conn_id) if uri is None else asset(uri)
 
     def _run(self, context: Context, path: str) -> _Run:
         """Check what is asked for, and find out where the watermark is."""
+        from airflow_provider_zohocrm.assets.files import uri_of_files
         from airflow_provider_zohocrm.extraction.border import Border
-        from airflow_provider_zohocrm.operators.report import uri_of_files
         from airflow_provider_zohocrm.operators.watermark import StoredWatermark, check, window_of
 
         bad = {name: given(getattr(self, name)) for name in ("ids", "max_records")}
@@ -436,7 +439,8 @@ class ZohoGetRecordsOperator(ZohoOperator):
         schema: Schema,
         job_ids: Sequence[str] = (),
     ) -> None:
-        from airflow_provider_zohocrm.operators.report import Report, uri_of_files, uri_of_module
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, uri_of_module
 
         deleted = result.get("deleted")
         report = Report(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_zohocrm.assets.zohocrm import module_uri
-from airflow_provider_zohocrm.storage.locations import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
-_TEMPLATE = re.compile(r"\{[{%#]")
 # An event is a row in Airflow's database; the manifest names all.
 _MOST_NAMED = 100
 
@@ -77,35 +73,6 @@ def uri_of_module(hook: ZohoCRMHook, module: str) -> str:
     """Name a module with the host that was spoken to; the connection stands for an organisation it does not name."""
     organisation = hook.transport.credentials.organisation or hook.zohocrm_conn_id
     return module_uri(urlsplit(hook.transport.api_base()).netloc, organisation, module)
-
-
-def parsed_uri(template: Any) -> str | None:
-    """Tell, when a DAG is parsed, what :func:`uri_of_files` will say in a run; None where that is not known yet."""
-    if not isinstance(template, str):
-        return None
-    found = _TEMPLATE.search(template)
-    if found is None:
-        return uri_of_files(template)
-    folder = template[: found.start()].rpartition("/")[0]
-    return None if not folder or folder.endswith((":", "/")) else uri_of_files(folder)
-
-
-def uri_of_files(path: str, template: Any = None) -> str:
-    """Name the files of all runs by one URI: what stands before the first template, up to its last slash.
-
-    :param path: as rendered.
-    :param template: as the DAG's author wrote it; its path as a whole if it holds no template.
-    :return: ``s3://lake/zoho/leads`` for ``s3://conn@lake/zoho/leads/{{ ds }}/part.parquet``; without a template, and
-        for one that begins with it, the URI of the file.
-    """
-    if template is not None and (known := parsed_uri(template)) is not None:
-        return known
-    local = local_path(path)
-    if local is not None:
-        return Path(local).absolute().as_uri()
-    parts = urlsplit(path)
-    # The connection before the @ is a way there, and no part of the name.
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def schema_of(

@@ -37,6 +37,9 @@ def crm(simulated, monkeypatch):
             return datetime.fromtimestamp(int(clock.now()), timezone.utc)
 
         monkeypatch.setattr(watermark, "now", now)
+        variables = {}
+        monkeypatch.setattr(watermark, "read_variable", variables.get)
+        monkeypatch.setattr(watermark, "write_variable", lambda key, text, _: variables.update({key: text}))
         return simulator
 
     return start

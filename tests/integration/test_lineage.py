@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from datetime import datetime, timezone
 
@@ -27,6 +28,11 @@ from airflow_provider_zohocrm import (
 from airflow_provider_zohocrm._compat import asset, asset_alias
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.operators.links import PAGES, ZohoModuleLink, ZohoRecordLink
+
+try:
+    from airflow.sdk import DAG
+except ImportError:
+    from airflow.models.dag import DAG
 
 ORG = "org20012345"
 FIELDS = ["Last_Name", "Annual_Revenue", "Modified_Time"]
@@ -303,6 +309,14 @@ def test_a_run_that_failed_has_nothing_to_tell(crm):
     assert operator.get_openlineage_facets_on_complete(None) is None
 
 
+def test_works_where_openlineage_is_not_installed(crm, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openlineage", None)
+    monkeypatch.setitem(sys.modules, "airflow.providers.openlineage", None)
+    ended, _, context, _ = run(ZohoGetRecordsOperator, fields=FIELDS, output_path=str(tmp_path / "a.jsonl"))
+    assert ended.report is not None
+    assert [event.extra["rows"] for event in events_of_outlets(context)] == [40]
+
+
 class TestOutlets:
     def read(self, tmp_path, path="leads.jsonl", **options):
         return run(ZohoGetRecordsOperator, fields=FIELDS, output_path=str(tmp_path / path), **options)
@@ -335,6 +349,20 @@ class TestOutlets:
         (event,) = events_of_outlets(context)
         assert event.uri == f"file://{tmp_path}/lake/leads"
         assert event.extra["files"] == f"{tmp_path}/lake/leads/2026-01-01/part.jsonl"
+
+    @pytest.mark.parametrize("more", [{}, {"watermark": "asset"}])
+    def test_a_mapped_task_has_an_alias(self, crm, tmp_path, monkeypatch, more):
+        monkeypatch.setattr("airflow_provider_zohocrm.operators.watermark.read_variable", lambda _: None)
+        monkeypatch.setattr("airflow_provider_zohocrm.operators.watermark.write_variable", lambda *_: None)
+        with DAG("d", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None):
+            mapped = ZohoGetRecordsOperator.partial(task_id="t", fields=FIELDS, **more).expand_kwargs(
+                [{"module": "Leads", "output_path": str(tmp_path / "a.jsonl")}]
+            )
+        one = mapped.unmap({"module": "Leads", "output_path": str(tmp_path / "a.jsonl")})
+        context = run_context(map_index=0)
+        one.execute(context)
+        (event,) = events_of_outlets(context)
+        assert (event.alias, event.extra["rows"]) == ("zohocrm_default/Leads/files", 40)
 
     def test_an_organisation_the_connection_does_not_name_is_named_by_the_connection(
         self, simulated, tmp_path

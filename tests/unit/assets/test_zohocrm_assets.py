@@ -35,7 +35,6 @@ def test_airflow_normalises_what_authors_write():
         "zohocrm://www.zohoapis.eu/Leads",
         "zohocrm://www.zohoapis.eu/org1/Leads/1",
         "zohocrm:///org1/Leads",
-        "zohocrm://user@www.zohoapis.eu/org1/Leads",
         "zohocrm://www.zohoapis.eu//Leads",
     ],
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_zohocrm.operators.report import Report, parsed_uri, schema_of, uri_of_files
+from airflow_provider_zohocrm.assets.files import parsed_uri, uri_of_files
+from airflow_provider_zohocrm.operators.report import Report, schema_of
 
 
 @pytest.mark.parametrize(
