@@ -260,9 +260,9 @@ def asset_event(context: Context, outlet: Any, uri: str | None, extra: Mapping[s
         events[outlet].extra = {**events[outlet].extra, **extra}
 
 
-def made_of_mapped(arguments: Mapping[str, Any]) -> bool:
-    """Tell from the arguments of an operator that it is one copy of a mapped one, made when it runs."""
-    return "_airflow_from_mapped" in arguments
+def made_of_mapped(operator: Any) -> bool:
+    """Tell whether an operator is one copy of a mapped one, made when it runs."""
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
 
 
 def lineage_class() -> Any:

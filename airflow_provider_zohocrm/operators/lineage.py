@@ -35,7 +35,7 @@ class LineageMixin:
         """
         operator: Any = self
         # To a copy of a mapped operator Airflow gives empty lists, whatever its author did.
-        silent = made_of_mapped(given)
+        silent = made_of_mapped(self)
         if reads is not None and not operator.inlets and (silent or given.get("inlets") is None):
             operator.inlets = [reads]
         if writes is not None and not operator.outlets and (silent or given.get("outlets") is None):

@@ -244,7 +244,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         self.declare(
             kwargs,
             reads=module_alias(module, self.zohocrm_conn_id),
-            writes=output_path and self._outlet(module, output_path, known=not made_of_mapped(kwargs)),
+            writes=output_path and self._outlet(module, output_path),
         )
 
     def execute(self, context: Context) -> Any:
@@ -335,15 +335,13 @@ class ZohoGetRecordsOperator(ZohoOperator):
             **{**self._choice(), **bounds},
         )
 
-    def _outlet(self, module: str, output_path: str, *, known: bool) -> Any:
-        """Name what is written.
-
-        :param known: whether Airflow learns of it when it reads the DAG; 3.0 fails a task for an asset that it does not know.
-        """
+    def _outlet(self, module: str, output_path: str) -> Any:
+        """Name what is written."""
         from airflow_provider_zohocrm.assets.files import parsed_uri
 
-        # An alias has no state.
-        uri = parsed_uri(output_path) if known and self.watermark == "asset" else None
+        # An alias has no state. Of a mapped task's asset Airflow knows nothing, for which 3.0 fails the task.
+        stateful = self.watermark == "asset" and not made_of_mapped(self)
+        uri = parsed_uri(output_path) if stateful else None
         return files_alias(module, self.zohocrm_conn_id) if uri is None else asset(uri)
 
     def _run(self, context: Context, path: str) -> _Run:
