@@ -304,7 +304,7 @@ class TestAssets:
     def test_the_event_tells_what_was_read(self, airflow: RealAirflow, runs: dict[str, str]) -> None:
         result = airflow.xcom(self.READ, runs[self.READ], "changed")
         (extra,) = airflow.xcom(self.USE, runs[self.USE], "use")
-        assert extra["rows"] == result["records"] > 1200
+        assert extra["rows"] == result["records"] >= 1200
         assert extra["files"] == result["path"]
         assert extra["watermark"] == result["max_modified_time"]
         assert extra["manifest"] == result["manifest"]
@@ -334,7 +334,7 @@ class TestIncremental:
     ) -> None:
         dag = "example_zohocrm_watermark"
         first = airflow.xcom(dag, airflow.run(dag), "leads")
-        assert first["records"] > 1200
+        assert first["records"] >= 1200
         changes = [{"id": id_, "Company": "Watermark"} for id_ in list(zoho.records("Leads"))[:3]]
         zoho.update("Leads", changes)
         # Takes longer than what was changed last is left to the next run.

@@ -213,10 +213,21 @@ class TestWatermark:
         assert 0 < len(found) < 600
         assert self.read(tmp_path, "r2", state, modified_since=since.isoformat())[1] == []
 
-    def test_waits_deferred_and_keeps_its_window_meanwhile(self, crm, tmp_path):
+    def test_waits_deferred_and_keeps_its_window_meanwhile(self, crm, tmp_path, monkeypatch):
         simulator, state = crm(job_polls=2), AssetState()
+        now, asked_at = watermark.now, []
+
+        def a_minute_later():
+            simulator.advance(60)
+            asked_at.append(now())
+            return asked_at[-1]
+
+        monkeypatch.setattr(watermark, "now", a_minute_later)
         _, found, _ = self.read(tmp_path, "r1", state, "bulk", deferrable=True, max_poll_interval=0)
         assert len(found) == 600
+        assert len(asked_at) > 1
+        query = json.loads((tmp_path / "_manifest.json").read_text())["query"]
+        assert query["modified_before"] == (asked_at[0] - timedelta(seconds=5)).isoformat()
         change(simulator, ids_of(simulator)[:3], Company="changed")
         simulator.advance(60)
         _, found, _ = self.read(tmp_path, "r2", state, "bulk", deferrable=True, max_poll_interval=0)

@@ -287,6 +287,14 @@ def test_a_write_tells_files_and_module(crm, tmp_path, operator, options, way):
     assert result["rejected"] == 1
 
 
+def test_the_fields_read_before_a_deferral_are_told_after_it(crm):
+    options = {"operation": "update", "deferrable": True, "poll_interval": 0, "max_poll_interval": 0}
+    ended, _, _, deferrals = run(ZohoBulkWriteOperator, records=rows_of(crm, 3), **options)
+    assert deferrals
+    assert types_of(event_of(ended)["outputs"][0])["Annual_Revenue"] == "currency"
+    assert len(asked(crm, "settings/fields")) == 1
+
+
 def test_a_load_that_fails_for_its_rejects_tells_what_it_wrote_all_the_same(crm):
     operator = ZohoUpdateOperator(task_id="t", module="Leads", records=[*rows_of(crm, 2), {"id": "no id"}])
     with pytest.raises(Exception, match="1 of 3 records"):
