@@ -323,7 +323,7 @@ class TestAssets:
         page = "https://crm.zoho.com/crm/tab/Leads"
         assert airflow.links(self.WRITE, runs[self.WRITE], "lead") == {
             "Zoho CRM module": page,
-            "Zoho CRM record": "",
+            "Zoho CRM record": None,
         }
         assert airflow.links(self.READ, runs[self.READ], "changed")["Zoho CRM module"] == page
 
