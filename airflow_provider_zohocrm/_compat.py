@@ -15,9 +15,12 @@ if TYPE_CHECKING:  # checkers see the newest Airflow only
     from datetime import timedelta
 
     from airflow.sdk import (
+        Asset,
+        AssetAlias,
         BaseHook,
         BaseNotifier,
         BaseOperator,
+        BaseOperatorLink,
         BaseSensorOperator,
         Connection,
         Context,
@@ -35,10 +38,10 @@ else:
     except ImportError:
         from airflow.hooks.base import BaseHook
     try:
-        from airflow.sdk import BaseOperator, Connection, Context, Variable  # 3.0
+        from airflow.sdk import BaseOperator, BaseOperatorLink, Connection, Context, Variable  # 3.0
         from airflow.sdk.log import mask_secret as _mask_secret
     except ImportError:
-        from airflow.models import BaseOperator, Connection, Variable
+        from airflow.models import BaseOperator, BaseOperatorLink, Connection, Variable
         from airflow.utils.context import Context
         from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
     try:
@@ -47,10 +50,13 @@ else:
         RetryPolicy = object
 
 __all__ = [
+    "Asset",
+    "AssetAlias",
     "BaseEventTrigger",
     "BaseHook",
     "BaseNotifier",
     "BaseOperator",
+    "BaseOperatorLink",
     "BaseSensorOperator",
     "BaseTrigger",
     "Connection",
@@ -61,6 +67,10 @@ __all__ = [
     "TriggerEvent",
     "airflow_asks_retry_policies",
     "airflow_retry_decision",
+    "asset",
+    "asset_alias",
+    "asset_event",
+    "asset_state_store",
     "async_connection",
     "async_mask_secret",
     "configured",
@@ -68,10 +78,14 @@ __all__ = [
     "default_deferrable",
     "fail_exception",
     "fernet",
+    "is_asset",
+    "lineage_class",
+    "made_of_mapped",
     "mask_secret",
     "object_storage_path",
     "read_asset_state",
     "read_variable",
+    "read_xcom",
     "sensor_timeout",
     "server_connection",
     "server_session",
@@ -84,6 +98,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+_HAS_SDK = Connection.__module__.startswith("airflow.sdk")
 # Airflow 2 names the parameter for a missing Variable differently.
 _NO_VARIABLE: dict[str, Any] = {
     "default" if "default" in signature(Variable.get).parameters else "default_var": None
@@ -116,6 +131,8 @@ def __getattr__(name: str) -> Any:
             return import_module("airflow.triggers.shared_stream").SharedStreamProducer
         except ImportError:
             return object
+    if name in ("Asset", "AssetAlias"):
+        return _asset_classes()[name == "AssetAlias"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -206,7 +223,7 @@ def sensor_timeout(message: str) -> Exception:
 
 def object_storage_path(uri: str) -> ObjectStoragePath:
     """Make a path on object storage; its import is slow, and nothing that only parses or polls needs it."""
-    home = "airflow.sdk" if Connection.__module__.startswith("airflow.sdk") else "airflow.io.path"
+    home = "airflow.sdk" if _HAS_SDK else "airflow.io.path"
     path: ObjectStoragePath = import_module(home).ObjectStoragePath(uri)
     return path
 
@@ -231,6 +248,72 @@ async def write_asset_state(store: Any, key: str, value: Any) -> None:
         await sync_to_async(store.set, key, value)
 
 
+def read_xcom(ti_key: Any, key: str) -> Any:
+    """Read what a task instance has pushed, in the worker (3.0 and newer) or the web server (2.11); None if nothing."""
+    home = "airflow.sdk.execution_time.xcom" if _HAS_SDK else "airflow.models.xcom"
+    return import_module(home).XCom.get_value(ti_key=ti_key, key=key)
+
+
+def asset(uri: str, extra: dict[str, Any] | None = None) -> Asset:
+    """Make an asset, which Airflow 2 calls a dataset; its name is its URI."""
+    made: Asset = _asset_classes()[0](uri=uri, extra=extra)
+    return made
+
+
+def asset_alias(name: str) -> AssetAlias:
+    """Make an alias, whose assets become known when its task runs."""
+    made: AssetAlias = _asset_classes()[1](name)
+    return made
+
+
+def is_asset(value: Any) -> bool:
+    """Tell whether an inlet or outlet is an asset, and no alias or reference."""
+    return isinstance(value, _asset_classes()[0])
+
+
+def asset_event(context: Context, outlet: Any, uri: str | None, extra: Mapping[str, Any]) -> None:
+    """Have the event of an outlet carry an extra.
+
+    :param context: the task's context.
+    :param outlet: one of the task's: an asset, an alias, or a reference to an asset; anything else is left alone.
+    :param uri: the asset that has changed, for an alias.
+    :param extra: texts and numbers only: up to 3.0 the event of an alias takes no list or dict.
+    """
+    events: Any = context.get("outlet_events")
+    if events is None:
+        return
+    if isinstance(outlet, _asset_classes()[1]):
+        if uri is not None:
+            events[outlet].add(asset(uri), extra=dict(extra))
+    elif is_asset(outlet) or type(outlet).__name__ in ("AssetNameRef", "AssetUriRef"):
+        events[outlet].extra = {**events[outlet].extra, **extra}
+
+
+def made_of_mapped(operator: Any) -> bool:
+    """Tell whether an operator is one copy of a mapped one, made when it runs."""
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
+def lineage_class() -> Any:
+    """Import what Airflow's OpenLineage provider takes from operators; it is there where it asks."""
+    return import_module("airflow.providers.openlineage.extractors").OperatorLineage
+
+
+def asset_state_store(context: Context, outlet: Any) -> Any:
+    """Return what keeps JSON values of an asset over runs (``get, set, delete``), or None before 3.3.
+
+    Airflow knows of a mapped task's assets only if they were given to ``partial``: its outlets have no such place here.
+    """
+    stores: Any = context.get("asset_state_store")
+    if (
+        stores is None
+        or not is_asset(outlet)
+        or getattr(context.get("ti"), "map_index", -1) not in (None, -1)
+    ):
+        return None
+    return stores[outlet]
+
+
 def read_variable(key: str) -> str | None:
     """Read an Airflow Variable, or None if there is none."""
     value = Variable.get(key, **_NO_VARIABLE)
@@ -251,6 +334,15 @@ def server_session() -> AbstractContextManager[Any]:
     """Open a session of Airflow's database, which is committed at the end; for commands only."""
     session: AbstractContextManager[Any] = import_module("airflow.utils.session").create_session()
     return session
+
+
+def _asset_classes() -> tuple[Any, Any]:
+    """Import what only operators with files or records need."""
+    if _HAS_SDK:
+        sdk = import_module("airflow.sdk")
+        return sdk.Asset, sdk.AssetAlias
+    datasets = import_module("airflow.datasets")
+    return datasets.Dataset, datasets.DatasetAlias
 
 
 async def sync_to_async(function: Any, /, *args: Any) -> Any:

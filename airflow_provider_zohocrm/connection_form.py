@@ -55,6 +55,11 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "Scope",
         "For client_credentials: e.g. ZohoCRM.modules.ALL,ZohoCRM.bulk.READ,ZohoCRM.settings.ALL,ZohoCRM.org.READ",
     ),
+    "organization": _field(
+        "Organisation ID",
+        "Names the organisation in links, assets and lineage: what stands after /crm/ in the address of its pages, e.g. "
+        "org20012345, or the name of a sandbox.",
+    ),
     "api_url": _field("API URL", "Only to override the data centre's, e.g. https://www.zohoapis.eu"),
     "accounts_url": _field(
         "Accounts URL", "Only to override the data centre's, e.g. https://accounts.zoho.eu"

@@ -16,6 +16,13 @@ from airflow_provider_zohocrm.connection_form import (
 )
 
 _INTEGRATION = "Zoho CRM"
+_ASSETS = "airflow_provider_zohocrm.assets.zohocrm"
+_ASSET_URI = {
+    "schemes": ["zohocrm"],
+    "handler": f"{_ASSETS}.sanitize_uri",
+    "factory": f"{_ASSETS}.create_asset",
+    "to_openlineage_converter": f"{_ASSETS}.convert_asset_to_openlineage",
+}
 
 _CONFIG: dict[str, Any] = {
     "zohocrm": {
@@ -89,6 +96,13 @@ def get_provider_info() -> dict[str, Any]:
         "notifications": ["airflow_provider_zohocrm.notifications.zohocrm.ZohoCRMTaskNotifier"],
         # Airflow 3.3; older ones do not know the key, and ignore it.
         "cli": ["airflow_provider_zohocrm.cli.definition.get_zohocrm_cli_commands"],
+        # Airflow 2 calls assets datasets.
+        "asset-uris": [_ASSET_URI],
+        "dataset-uris": [_ASSET_URI],
+        "extra-links": [
+            "airflow_provider_zohocrm.operators.links.ZohoModuleLink",
+            "airflow_provider_zohocrm.operators.links.ZohoRecordLink",
+        ],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

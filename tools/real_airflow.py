@@ -178,7 +178,7 @@ class RealAirflow:
 
         :return: the run's id.
         """
-        self.api("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+        self.unpause(dag_id)
         now = datetime.now(tz=timezone.utc).isoformat()
         run: dict[str, str] = self.api(
             "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": now, "conf": dict(conf or {})}
@@ -213,6 +213,28 @@ class RealAirflow:
         state = self._wait(f"the end of {dag_id} {run_id}", look, timeout=timeout)
         if state != "success":
             raise RunFailedError(self._report(dag_id, run_id, state))
+
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs, the oldest first."""
+        found = self.api("GET", f"/dags/{dag_id}/dagRuns?order_by=run_after")["dag_runs"]
+        return [run["dag_run_id"] for run in found]
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG be started by its schedule."""
+        self.api("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+    def wait_for_started_run(self, dag_id: str, *, timeout: float = 180) -> str:
+        """Wait until a DAG that had no run was started by its schedule and the run has succeeded; return its id."""
+        (run_id, *_) = self._wait(f"a run of {dag_id}", lambda: self.runs(dag_id), timeout=timeout)
+        self.wait_for_run(dag_id, run_id, timeout=timeout)
+        return str(run_id)
+
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str]:
+        """Return the extra links of a task, by the text of their buttons."""
+        found: dict[str, str] = self.api(
+            "GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links"
+        )["extra_links"]
+        return found
 
     def run(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, timeout: float = 180) -> str:
         """Start a run of a DAG, wait until it has succeeded, and return its id."""

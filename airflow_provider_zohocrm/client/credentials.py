@@ -57,6 +57,7 @@ class ZohoCredentials:
     token_store: str
     min_credits_remaining: int | None = None
     verify: str = ""
+    organisation: str = ""
 
     @classmethod
     def from_fields(
@@ -147,6 +148,7 @@ class ZohoCredentials:
             token_store=token_store(),
             min_credits_remaining=_credits(text("min_credits_remaining"), name),
             verify=verify,
+            organisation=_organisation(text("organization"), soid),
         )
 
     @property
@@ -197,3 +199,9 @@ def _credits(given: str, name: str) -> int | None:
             f"{name}: min_credits_remaining is {given!r}; it must be a whole number of API credits, e.g. 5000"
         )
     return int(given) if given else None
+
+
+def _organisation(given: str, soid: str) -> str:
+    """Name the organisation as the addresses of its web pages do: ``org20012345``, or the name of a sandbox."""
+    name = given or soid.rpartition(".")[2]
+    return f"org{name}" if name.isdigit() else name

@@ -87,8 +87,12 @@ def upload_host(api_host: str, data_center: str) -> str:
     :param data_center: the connection's.
     :return: the host, empty where no source names one.
     """
-    found = next((dc for dc in DATA_CENTERS.values() if _is_below(api_host, dc.api)), None)
-    return (found or DATA_CENTERS[data_center]).upload
+    return (data_center_of(api_host) or DATA_CENTERS[data_center]).upload
+
+
+def data_center_of(api_host: str) -> DataCenter | None:
+    """Find the data centre of an API host, or None if it is not one of Zoho's."""
+    return next((dc for dc in DATA_CENTERS.values() if _is_below(api_host, dc.api)), None)
 
 
 def trusted_download_url(url: str, own: tuple[str, ...]) -> tuple[str, str]:

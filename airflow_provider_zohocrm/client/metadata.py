@@ -30,7 +30,18 @@ class MetadataApi(ApiBase):
         :return: Zoho's field objects, with ``api_name``, ``data_type``, ``json_type``, ``length`` and more.
         :raises ZohoScopeError: without the scope ``ZohoCRM.settings.fields.READ``.
         """
-        return self._settings("fields", {"module": module_name(module), "type": "all"})
+        fields = self._settings("fields", {"module": module_name(module), "type": "all"})
+        self._fields_read()[module] = fields
+        return fields
+
+    def known_fields(self, module: str) -> list[dict[str, Any]] | None:
+        """Return what :meth:`get_fields` read of a module last, or None if it was not asked; makes no call."""
+        return self._fields_read().get(module)
+
+    def _fields_read(self) -> dict[str, list[dict[str, Any]]]:
+        # Hooks and clients come to their attributes by different ways.
+        read: dict[str, list[dict[str, Any]]] = self.__dict__.setdefault("_fields_by_module", {})
+        return read
 
     def get_organization(self) -> dict[str, Any]:
         """Read the organisation the token belongs to.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
+from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm.client.jsontext import modified_times
@@ -12,6 +13,7 @@ from airflow_provider_zohocrm.client.versions import PAGE_SIZE, RECORDS_PER_BULK
 from airflow_provider_zohocrm.client.writing import batches
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
 from airflow_provider_zohocrm.extraction.bulk import BulkExport
+from airflow_provider_zohocrm.extraction.deleted import write_deleted
 from airflow_provider_zohocrm.extraction.manifest import now, write_run
 from airflow_provider_zohocrm.extraction.plan import Demands, candidates, choose, from_both_ends
 from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
@@ -39,8 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
+    from typing_extensions import NotRequired
+
     from airflow_provider_zohocrm.client.client import ZohoCRMApi
     from airflow_provider_zohocrm.client.records import Record
+    from airflow_provider_zohocrm.extraction.border import Border
     from airflow_provider_zohocrm.extraction.request import ExtractRequest
     from airflow_provider_zohocrm.storage import FileInfo
 
@@ -66,13 +71,16 @@ class State(TypedDict):
     ascending: str | None
     descending: str | None
     bulk: dict[str, Any] | None
+    window: list[str | None]
+    border: str | None
 
 
 class ExtractResult(TypedDict):
     """What an extraction returns; plain JSON.
 
     ``path`` is the first of ``files``, ``max_modified_time`` the newest ``Modified_Time`` in UTC (None where the field
-    was not read), ``manifest`` the file that describes all of it.
+    was not read), ``deleted`` the file of tombstones where they were asked for, ``manifest`` the file that describes all of
+    it.
     """
 
     path: str
@@ -84,6 +92,7 @@ class ExtractResult(TypedDict):
     strategy: str
     files: list[dict[str, Any]]
     subforms: dict[str, dict[str, Any]]
+    deleted: NotRequired[dict[str, Any]]
     manifest: str
     calls: int
     credits: int
@@ -97,6 +106,7 @@ class Extraction:
     :param state: how far an earlier try, or the task before it was deferred, has come.
     :param save: is given the state whenever something is finished that a retry need not do again.
     :param try_number: which try of a task this is, for the log.
+    :param border: what runs before this one have delivered, which is left out.
     """
 
     def __init__(
@@ -106,9 +116,13 @@ class Extraction:
         state: State | None = None,
         save: Callable[[State], None] | None = None,
         try_number: int = 1,
+        border: Border | None = None,
     ) -> None:
         self._api = api
         self._request = request
+        self._border = border
+        if border is not None and state is not None:
+            border.restore(state["border"])
         self._save = save
         self._try_number = try_number
         self._fields_of: list[dict[str, Any]] | None = None
@@ -130,6 +144,8 @@ class Extraction:
             "ascending": None,
             "descending": None,
             "bulk": None,
+            "window": request.window.texts,
+            "border": None,
         }
 
     def run(self) -> ExtractResult | None:
@@ -205,6 +221,8 @@ class Extraction:
             log.warning("Starting from the beginning, as %s is gone", lost[0])
             self.state["files"] = []
             self.state["ascending"] = self.state["descending"] = self.state["watermark"] = None
+            if self._border is not None:
+                self._border.restore(None)
         else:
             log.info("Going on after %d files of an earlier try", len(self.state["files"]))
 
@@ -339,7 +357,8 @@ class Extraction:
                 state["watermark"] = watermark.newest
                 return
             written = 0
-            for records, descending in self._pages():
+            for found, descending in self._pages():
+                records = self._fresh(found)
                 # A portion ends where a file does, so that what is kept with a file is true of it.
                 for portion in _portions(records, written, most):
                     watermark.see(record.get(FIELD) for record in portion)
@@ -348,11 +367,20 @@ class Extraction:
                     parts.write(portion)
                     written += len(portion)
 
+    def _fresh(self, records: list[Record]) -> list[Record]:
+        """Leave out what runs before this one have delivered."""
+        if self._border is None:
+            return records
+        flags = self._border.take(
+            [record["id"] for record in records], [record.get(FIELD) for record in records]
+        )
+        return list(compress(records, flags))
+
     def _lines(self) -> Iterator[list[Any]] | None:
         """Read pages of JSON, where lists go into files as they are."""
         request, window = self._request, self._request.window
         plain = self.state["strategy"] == "records" and self._columns() is None
-        if not plain or window.before is not None or request.max_records is not None:
+        if not plain or window.before is not None or request.max_records is not None or self._border:
             return None
         if "ids" in request.options:
             return None
@@ -458,6 +486,7 @@ class Extraction:
             max_records=request.max_records_per_file,
             first=first,
             watch=(FIELD, watermark.see),
+            sieve=None if self._border is None else (FIELD, self._border.take),
         )
         self.state["watermark"] = watermark.newest
         return files
@@ -506,12 +535,24 @@ class Extraction:
             log.info("Wrote %d rows of %s to %s", writer.records, name, writer.info["path"])
         return written
 
+    @property
+    def job_ids(self) -> list[str]:
+        """The bulk read jobs whose results are in the files."""
+        if self.state["strategy"] != "bulk":
+            return []
+        return list(dict.fromkeys(file["job_id"] for file in self.bulk.files))
+
     # --- the end -----------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
         self._count_usage()
+        self._note_border()
         if self._save is not None:
             self._save(self.state)
+
+    def _note_border(self) -> None:
+        if self._border is not None:
+            self.state["border"] = self._border.taken
 
     def _count_usage(self) -> None:
         usage = self._api.usage
@@ -522,6 +563,12 @@ class Extraction:
         request, state = self._request, self.state
         files: list[Any] = list(self.bulk.files if state["strategy"] == "bulk" else state["files"])
         subforms = self._write_subforms(files)
+        deleted = None
+        if request.include_deleted is not None:
+            deleted = write_deleted(
+                self._api, request.module, request.include_deleted, request.window, request.output_path
+            )
+            log.info("Wrote %d tombstones of %s to %s", deleted["records"], request.module, deleted["path"])
         self._count_usage()
         result: ExtractResult = {
             "path": files[0]["path"] if files else request.output_path,
@@ -537,11 +584,14 @@ class Extraction:
             "calls": state["calls"],
             "credits": state["credits"],
         }
+        if deleted is not None:
+            result["deleted"] = _told(deleted)
         result["manifest"] = write_run(
             request.manifest_path,
             request.output_path,
             files,
             subforms=subforms,
+            deleted=deleted,
             query=request.described(),
             columns=state["columns"],
             watermark=state["watermark"],

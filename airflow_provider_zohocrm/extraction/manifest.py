@@ -16,6 +16,7 @@ def write_run(
     output_path: str,
     files: Sequence[Mapping[str, Any]],
     subforms: Mapping[str, Mapping[str, Any]] | None = None,
+    deleted: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> str:
     """Write the manifest of a run, as the last of its files.
@@ -24,6 +25,7 @@ def write_run(
     :param output_path: path of the first file.
     :param files: ``path, records, bytes, sha256`` of each, and ``job_id`` where a bulk read job made it.
     :param subforms: the same of the file of each subform, by its name.
+    :param deleted: the same of the file of tombstones.
     :param more: what else is told: module, query, columns, watermark and the like.
     :return: the path of the manifest.
     """
@@ -31,6 +33,7 @@ def write_run(
     content = {
         "files": [_listed(file) for file in files],
         "subforms": {name: _listed(file) for name, file in (subforms or {}).items()},
+        **({} if deleted is None else {"deleted": _listed(deleted)}),
         "rows": sum(file["records"] for file in files),
         "bytes": sum(file["bytes"] for file in files),
         "job_ids": list(dict.fromkeys(file["job_id"] for file in files if "job_id" in file)),

@@ -9,6 +9,7 @@ from airflow_provider_zohocrm.client.calls import field_names, module_name, name
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.records import check_choices
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.extraction.deleted import kind_of
 from airflow_provider_zohocrm.extraction.plan import STRATEGIES
 from airflow_provider_zohocrm.extraction.window import Window
 from airflow_provider_zohocrm.storage import file_format
@@ -42,6 +43,7 @@ class ExtractRequest:
     max_credits: int | None = None
     max_jobs_in_flight: int = 1
     on_type_error: OnTypeError = "fail"
+    include_deleted: str | None = None
     poll_interval: float = FIRST_POLL
     max_poll_interval: float = LONGEST_POLL
 
@@ -64,6 +66,7 @@ class ExtractRequest:
         max_credits: int | None = None,
         max_jobs_in_flight: int = 1,
         on_type_error: OnTypeError = "fail",
+        include_deleted: bool | str | None = None,
         poll_interval: float = FIRST_POLL,
         max_poll_interval: float = LONGEST_POLL,
         **options: Any,
@@ -106,6 +109,7 @@ class ExtractRequest:
             max_credits=max_credits,
             max_jobs_in_flight=max_jobs_in_flight,
             on_type_error=on_type_error,
+            include_deleted=kind_of(include_deleted),
             poll_interval=poll_interval,
             max_poll_interval=max_poll_interval,
         )
@@ -121,6 +125,7 @@ class ExtractRequest:
             "cvid": None if self.cvid is None else str(self.cvid),
             "subforms": list(self.subforms) if isinstance(self.subforms, tuple) else self.subforms,
             "max_records": self.max_records,
+            **({"include_deleted": self.include_deleted} if self.include_deleted else {}),
             **{name: _plain(value) for name, value in sorted(self.options.items())},
         }
 

@@ -39,6 +39,11 @@ class Window:
     def __bool__(self) -> bool:
         return self.since is not None or self.before is not None
 
+    @property
+    def texts(self) -> list[str | None]:
+        """Both bounds as ISO 8601, for :meth:`of`."""
+        return [None if at is None else at.isoformat() for at in (self.since, self.before)]
+
     def coql(self) -> list[str]:
         """Say it as conditions of a COQL query."""
         bounds = ((">=", self.since), ("<", self.before))

@@ -155,7 +155,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         :param strategy: ``auto``, ``records``, ``coql`` or ``bulk``.
         :param timeout: seconds that one bulk read job may take.
         :param options: ``fields``, ``modified_since``, ``modified_before``, ``subforms``, ``max_records``,
-            ``max_records_per_file``, ``manifest_path``, ``max_credits``, ``max_jobs_in_flight``, ``on_type_error``, ``cvid``,
+            ``include_deleted``, ``max_records_per_file``, ``manifest_path``, ``max_credits``, ``max_jobs_in_flight``, ``on_type_error``, ``cvid``,
             ``page_size``, ``poll_interval``, ``max_poll_interval`` and the parameters only lists know, as
             :class:`~airflow_provider_zohocrm.operators.records.ZohoGetRecordsOperator` describes them.
         :return: the operator's result.

@@ -43,7 +43,8 @@ class LoadProgress(Timing):
     ``next_number`` tell where the one after them begins, ``ended`` that there is none. ``finished`` is the number of
     files whose outcome is written, ``outcome`` what was published of it. ``org`` is the id of the organisation,
     ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``calls`` and
-    ``credits`` what was spent. ``again`` are the numbers of files that another job writes in this try, as the first was lost.
+    ``credits`` what was spent, ``job_ids`` all jobs that were created. ``again`` are the numbers of files that another job
+    writes in this try, as the first was lost. ``schema`` is for who tells of the load.
     """
 
     files: list[LoadFile]
@@ -59,6 +60,8 @@ class LoadProgress(Timing):
     calls: int
     credits: int
     again: list[int]
+    job_ids: list[str]
+    schema: list[list[Any]]
 
 
 def new_load(inputs: str) -> LoadProgress:
@@ -80,6 +83,8 @@ def new_load(inputs: str) -> LoadProgress:
         "calls": 0,
         "credits": 0,
         "again": [],
+        "job_ids": [],
+        "schema": [],
         "busy_since": 0.0,
         "completed": 0,
         "job_seconds": None,
@@ -139,6 +144,7 @@ def note_created(progress: LoadProgress, file: LoadFile, job_id: str, now: float
     if not running(progress):
         progress["busy_since"], progress["completed"] = now, 0
     file["state"], file["job_id"], file["submitted_at"] = "running", job_id, now
+    progress["job_ids"].append(job_id)
     file["looks"], file["looked_at"], file["try_number"] = 0, 0.0, try_number
 
 

@@ -15,6 +15,7 @@ from airflow_provider_zohocrm._compat import (
 from airflow_provider_zohocrm.exceptions import ZohoLowCreditsError, ZohoValidationError
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint
+from airflow_provider_zohocrm.operators.lineage import LineageMixin
 from airflow_provider_zohocrm.operators.parameters import given, whole_number
 from airflow_provider_zohocrm.operators.usage import XCOM_KEY, UsageAccount, current_account
 from airflow_provider_zohocrm.retry_policy import retry_decision
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _CHECKPOINT = "zoho_api_usage"
 
 
-class ZohoOperator(BaseOperator):
+class ZohoOperator(LineageMixin, BaseOperator):  # type: ignore[misc]  # Airflow types its links as a plain attribute
     """Talks to Zoho CRM by way of a connection.
 
     What a task uses of Zoho's quotas is logged when it ends, in whatever way, and pushed to XCom ``api_usage``:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from airflow_provider_zohocrm._compat import default_deferrable
+from airflow_provider_zohocrm.assets.zohocrm import files_alias, module_alias
 from airflow_provider_zohocrm.client.bulk_read import job_body
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.extraction.bulk import BulkExport
     from airflow_provider_zohocrm.extraction.progress import Progress
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+    from airflow_provider_zohocrm.operators.report import Report
     from airflow_provider_zohocrm.storage import Column, FileInfo
 
 # Records in one job (reference sheet §4.6).
@@ -134,6 +136,12 @@ class ZohoBulkReadOperator(ZohoOperator):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
+        self._path_template = output_path
+        self.declare(
+            kwargs,
+            reads=module_alias(module, self.zohocrm_conn_id),
+            writes=output_path and files_alias(module, self.zohocrm_conn_id),
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the first jobs, and wait for them and the ones after them.
@@ -146,6 +154,7 @@ class ZohoBulkReadOperator(ZohoOperator):
         hook = self._hook()
         job_body(hook.version, **self._query())
         self._waits()
+        self.show_pages(context, hook, self.module)
         wait = truth(self.wait_for_completion, "wait_for_completion") is not False
         if wait:
             self._check_output()
@@ -338,7 +347,28 @@ class ZohoBulkReadOperator(ZohoOperator):
             self._defer(export)
         summary = self._summary(hook, export)
         self._checkpoint(context, hook).delete()
+        self.tell(context, self._reported(hook, export))
         return summary
+
+    def _reported(self, hook: ZohoCRMHook, export: BulkExport) -> Report:
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, schema_of, uri_of_module
+        from airflow_provider_zohocrm.storage import manifest_path
+
+        files, progress = export.files, export.progress
+        names = field_names(given(self.fields))
+        return Report(
+            uri_of_module(hook, self.module),
+            writes=False,
+            files_uri=uri_of_files(str(self.output_path), self._path_template),
+            rows=sum(file["records"] for file in files),
+            bytes=sum(file["bytes"] for file in files),
+            files=tuple(file["path"] for file in files),
+            watermark=progress["watermark"],
+            job_ids=tuple(dict.fromkeys(file["job_id"] for file in files)),
+            manifest=given(self.manifest_path) or manifest_path(str(self.output_path)),
+            schema=schema_of(progress["columns"], names, hook.known_fields(self.module)),
+        )
 
     def _summary(self, hook: ZohoCRMHook, export: BulkExport) -> dict[str, Any]:
         from airflow_provider_zohocrm.extraction.manifest import write_run

@@ -232,6 +232,7 @@ class ZohoBulkWriteOperator(WritingOperator):
         from airflow_provider_zohocrm.loading.bulk import BulkLoad
         from airflow_provider_zohocrm.loading.bulk_rows import preparation
         from airflow_provider_zohocrm.loading.outcome import Outcome
+        from airflow_provider_zohocrm.operators.report import schema_of
 
         allowed, timeout, request = self._allowed_ratio(), self._waits()[2], self._request()
         at_once, inputs, checkpoint = (
@@ -240,6 +241,7 @@ class ZohoBulkWriteOperator(WritingOperator):
             self._bulk_checkpoint(context, hook),
         )
         target = self._target()
+        self.show_pages(context, hook, self.module)
         outcome = Outcome(request.results_path, request.rejects_path, progress and progress["outcome"])
         load = BulkLoad(
             hook,
@@ -264,13 +266,25 @@ class ZohoBulkWriteOperator(WritingOperator):
                 if not self.deferrable:
                     load.run(timeout)
                 elif not load.work(eager=True):
+                    self._note_schema(hook, load.progress)
                     self._defer(load, timeout)
         finally:
             self._push(context, load.summary, outcome.shown)
         checkpoint.delete()
         self.log.info("Wrote to %s: %s", self.module, load.summary)
+        self._note_schema(hook, load.progress)
+        schema = schema_of(load.progress["schema"])
+        self._tell(context, hook, load.summary, schema, load.progress["job_ids"])
         self._check(outcome, allowed)
         return load.summary
+
+    def _note_schema(self, hook: ZohoCRMHook, progress: LoadProgress) -> None:
+        """Keep, also over a deferral, what the run has read of the fields."""
+        from airflow_provider_zohocrm.operators.report import schema_of
+
+        fields = hook.known_fields(self.module)
+        if fields is not None:
+            progress["schema"] = [list(each) for each in schema_of(None, None, fields)]
 
     def _defer(self, load: BulkLoad, timeout: float) -> NoReturn:
         # Slow, and of no use to those who only parse DAG files.

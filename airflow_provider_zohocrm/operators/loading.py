@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import fail_exception
+from airflow_provider_zohocrm.assets.zohocrm import module_alias
 from airflow_provider_zohocrm.exceptions import ZohoRejectedRecordsError, ZohoValidationError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.loading.inputs import Inputs
     from airflow_provider_zohocrm.loading.outcome import Outcome
     from airflow_provider_zohocrm.loading.request import LoadRequest
+    from airflow_provider_zohocrm.operators.report import Schema
 
 # Written out here, as DAG files are parsed without the layer that loads.
 _CONCURRENCY = 5
@@ -81,6 +83,8 @@ class WritingOperator(ZohoOperator):
         self.max_reject_ratio = max_reject_ratio
         self.durable = durable
         self.max_credits = max_credits
+        self._path_template = input_path
+        self.declare(kwargs, writes=module_alias(module, self.zohocrm_conn_id))
 
     def _allowed_ratio(self) -> float:
         if self.on_reject not in ("fail", "continue"):
@@ -159,6 +163,32 @@ class WritingOperator(ZohoOperator):
             ti.xcom_push(key="rejects", value=rejects)
             ti.xcom_push(key="summary", value=summary)
 
+    def _tell(
+        self,
+        context: Context,
+        hook: ZohoCRMHook,
+        summary: Mapping[str, Any],
+        schema: Schema,
+        job_ids: Sequence[str] = (),
+    ) -> None:
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, uri_of_module
+
+        path = given(self.input_path)
+        counts = {
+            name: summary[name] for name in ("inserted", "updated", "deleted", "rejected") if name in summary
+        }
+        report = Report(
+            uri_of_module(hook, self.module),
+            writes=True,
+            files_uri=None if path is None else uri_of_files(path, self._path_template),
+            rows=summary["total"] - summary["rejected"],
+            job_ids=tuple(job_ids),
+            schema=schema,
+            counts=counts,
+        )
+        self.tell(context, report)
+
     def _check(self, outcome: Outcome, allowed: float) -> None:
         rejected, total = outcome.counts["rejected"], outcome.total
         if rejected <= allowed * total:
@@ -223,6 +253,7 @@ class LoadOperator(WritingOperator):
 
     def _load(self, context: Context) -> dict[str, Any]:
         from airflow_provider_zohocrm.loading.load import Load
+        from airflow_provider_zohocrm.operators.report import schema_of
 
         allowed = self._allowed_ratio()
         request = self._request()
@@ -232,6 +263,7 @@ class LoadOperator(WritingOperator):
         checkpoint = self._checkpoint(context, hook, request)
         self._check_retry(context, checkpoint)
         kept: Any = checkpoint.load()
+        self.show_pages(context, hook, self.module)
         load = Load(hook, request, inputs, kept, checkpoint.save if checkpoint.works else None)
         try:
             load.run()
@@ -239,6 +271,7 @@ class LoadOperator(WritingOperator):
             self._push(context, load.summary, load.outcome.shown)
         checkpoint.delete()
         self.log.info("Wrote to %s: %s", self.module, load.summary)
+        self._tell(context, hook, load.summary, schema_of(None, None, hook.known_fields(self.module)))
         self._check(load.outcome, allowed)
         return load.summary
 

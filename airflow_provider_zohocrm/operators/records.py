@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_zohocrm._compat import default_deferrable
+from airflow_provider_zohocrm._compat import asset, default_deferrable, made_of_mapped
+from airflow_provider_zohocrm.assets.zohocrm import files_alias, module_alias
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.extraction.watermark import FIELD
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
 from airflow_provider_zohocrm.operators.parameters import given, name_list, seconds, truth, whole_number
@@ -16,13 +19,16 @@ from airflow_provider_zohocrm.operators.rows import into_xcom
 from airflow_provider_zohocrm.operators.waiting import check_event, deferral
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_zohocrm._compat import Context
-    from airflow_provider_zohocrm.extraction.extract import State
+    from airflow_provider_zohocrm.extraction.border import Border
+    from airflow_provider_zohocrm.extraction.extract import ExtractResult, State
     from airflow_provider_zohocrm.extraction.request import ExtractRequest
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+    from airflow_provider_zohocrm.operators.report import Schema
+    from airflow_provider_zohocrm.operators.watermark import Begin, StoredWatermark
 
 _CHECKPOINT = "zoho_get_records"
 _CHOOSING = (
@@ -38,7 +44,32 @@ _CHOOSING = (
     "modified_before",
     "max_records",
     "subforms",
+    "include_deleted",
+    "watermark",
 )
+_WRITING = ("subforms", "include_deleted", "watermark")
+
+
+class _Run(NamedTuple):
+    """What a run is asked for, and its watermark if it has one."""
+
+    request: ExtractRequest
+    stored: StoredWatermark | None
+    begin: Begin | None
+    border: Border | None
+
+    def going_on(self, state: State) -> ExtractRequest:
+        """Take the window that the run has begun with: the clock has gone on since."""
+        from airflow_provider_zohocrm.extraction.window import Window
+
+        if self.begin is None:
+            return self.request
+        return replace(self.request, window=Window.of(*state["window"]))
+
+    def move_watermark(self, result: ExtractResult) -> None:
+        """Let the next run begin where this one has ended."""
+        if self.stored is not None and self.begin is not None and self.border is not None:
+            self.stored.move(result["max_modified_time"], self.border.packed, self.begin)
 
 
 class ZohoGetRecordsOperator(ZohoOperator):
@@ -75,6 +106,12 @@ class ZohoGetRecordsOperator(ZohoOperator):
         ``{{ data_interval_end }}`` as bounds, runs side by side get each record once.
     :param subforms: API names of subforms whose rows are read too, or ``"all"``: each into a file of its own beside
         the output, ``leads_Positions.jsonl``, with ``Parent_Id``.
+    :param include_deleted: True writes what was deleted in the same window too, ``id, deleted_time, type``, to a file beside
+        the output, ``leads_deleted.jsonl``; ``recycle`` or ``permanent`` only these.
+    :param watermark: ``asset`` begins where the last run ended: the newest ``Modified_Time`` is kept in the state of the
+        task's first outlet (Airflow 3.3 and newer) or in a Variable, and moves when the files are there.
+        ``modified_since`` is for the first run then. With ``max_active_runs=1`` each version of a record comes once.
+    :param overlap: seconds to look back from the watermark, for what Zoho showed late.
     :param page_size: records per call of a list, 1 to 200.
     :param max_records: end after this many.
     :param output_path: local path or object storage URI; the format is told by the suffix: ``.jsonl``, ``.csv``, both
@@ -113,6 +150,9 @@ class ZohoGetRecordsOperator(ZohoOperator):
         "modified_since",
         "modified_before",
         "subforms",
+        "include_deleted",
+        "watermark",
+        "overlap",
         "page_size",
         "max_records",
         "output_path",
@@ -149,6 +189,9 @@ class ZohoGetRecordsOperator(ZohoOperator):
         modified_since: str | datetime | None = None,
         modified_before: str | datetime | None = None,
         subforms: str | Sequence[str] | None = None,
+        include_deleted: bool | str = False,
+        watermark: str | None = None,
+        overlap: float | str = 300,
         page_size: int | str = PAGE_SIZE,
         max_records: int | str | None = None,
         output_path: str | None = None,
@@ -181,6 +224,9 @@ class ZohoGetRecordsOperator(ZohoOperator):
         self.modified_since = modified_since
         self.modified_before = modified_before
         self.subforms = subforms
+        self.include_deleted = include_deleted
+        self.watermark = watermark
+        self.overlap = overlap
         self.page_size = page_size
         self.max_records = max_records
         self.output_path = output_path
@@ -195,29 +241,45 @@ class ZohoGetRecordsOperator(ZohoOperator):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
+        self._path_template = output_path
+        self.declare(
+            kwargs,
+            reads=module_alias(module, self.zohocrm_conn_id),
+            writes=output_path and self._outlet(module, output_path),
+        )
 
     def execute(self, context: Context) -> Any:
         """Read the records.
 
         :return: a description of the files, or the records.
         """
+        from airflow_provider_zohocrm.operators.report import Report, schema_of, uri_of_module
         from airflow_provider_zohocrm.storage import file_format
 
-        path = given(self.output_path)
-        if path is not None and given(self.record_id) is None:
-            request = self._request(path)
+        path, record_id = given(self.output_path), given(self.record_id)
+        if path is not None and record_id is None:
+            run = self._run(context, path)
             hook = self._hook()
-            checkpoint = self._checkpoint(context, hook, request)
+            self.show_pages(context, hook, self.module)
+            checkpoint = self._checkpoint(context, hook, run)
             kept: Any = checkpoint.load()
-            return self._extract(context, hook, request, checkpoint, kept, resumed=kept is not None)
+            return self._extract(context, hook, run, checkpoint, kept, resumed=kept is not None)
         if path is not None:
             file_format(path)
         hook = self._hook()
+        self.show_pages(context, hook, self.module, record_id)
         hook.usage.max_credits = whole_number(self.max_credits, "max_credits")
-        if given(self.record_id) is None:
-            return self._small(self._listed(hook))
-        records, fields = self._one(hook), field_names(given(self.fields))
-        return records if path is None else self._write_one(hook, records, fields, path)
+        records = self._small(self._listed(hook)) if record_id is None else self._one(hook)
+        fields = field_names(given(self.fields))
+        result = None if path is None else self._write_one(hook, records, fields, path)
+        schema = schema_of(None, fields, hook.known_fields(self.module))
+        if result is None:
+            self.tell(
+                context, Report(uri_of_module(hook, self.module), False, None, len(records), schema=schema)
+            )
+            return records
+        self._tell(context, hook, result, schema)
+        return result
 
     def execute_complete(self, context: Context, event: Any, state: State) -> Any:
         """Go on when the trigger has fired.
@@ -226,10 +288,10 @@ class ZohoGetRecordsOperator(ZohoOperator):
         :param state: how far the extraction had come.
         :return: a description of the files.
         """
-        request = self._request(str(self.output_path))
+        run = self._run(context, str(self.output_path))
         hook = self._hook()
-        checkpoint = self._checkpoint(context, hook, request)
-        return self._extract(context, hook, request, checkpoint, state, event=event)
+        checkpoint = self._checkpoint(context, hook, run)
+        return self._extract(context, hook, run, checkpoint, state, event=event)
 
     def on_kill(self) -> None:
         """Tell that jobs go on."""
@@ -253,7 +315,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
             "max_records": whole_number(self.max_records, "max_records"),
         }
 
-    def _request(self, path: str) -> ExtractRequest:
+    def _request(self, path: str, **bounds: Any) -> ExtractRequest:
         from airflow_provider_zohocrm.extraction.request import ExtractRequest
 
         subforms = given(self.subforms)
@@ -263,6 +325,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
             fields=given(self.fields),
             strategy=given(self.strategy) or "records",
             subforms=subforms if subforms == "all" else name_list(subforms, "subforms"),
+            include_deleted=given(self.include_deleted),
             max_records_per_file=whole_number(self.max_records_per_file, "max_records_per_file"),
             manifest_path=given(self.manifest_path),
             max_credits=whole_number(self.max_credits, "max_credits"),
@@ -270,12 +333,44 @@ class ZohoGetRecordsOperator(ZohoOperator):
             on_type_error=given(self.on_type_error) or "fail",
             poll_interval=seconds(self.poll_interval, "poll_interval"),
             max_poll_interval=seconds(self.max_poll_interval, "max_poll_interval"),
-            **self._choice(),
+            **{**self._choice(), **bounds},
         )
 
-    def _checkpoint(self, context: Context, hook: ZohoCRMHook, request: ExtractRequest) -> Checkpoint:
+    def _outlet(self, module: str, output_path: str) -> Any:
+        """Name what is written."""
+        from airflow_provider_zohocrm.assets.files import parsed_uri
+
+        # An alias has no state. Of a mapped task's asset Airflow knows nothing, for which 3.0 fails the task.
+        stateful = self.watermark == "asset" and not made_of_mapped(self)
+        uri = parsed_uri(output_path) if stateful else None
+        return files_alias(module, self.zohocrm_conn_id) if uri is None else asset(uri)
+
+    def _run(self, context: Context, path: str) -> _Run:
+        """Check what is asked for, and find out where the watermark is."""
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.extraction.border import Border
+        from airflow_provider_zohocrm.operators.watermark import StoredWatermark, check, window_of
+
+        bad = {name: given(getattr(self, name)) for name in ("ids", "max_records")}
+        if not check(given(self.watermark), bad):
+            return _Run(self._request(path), None, None, None)
+        fields, overlap = field_names(given(self.fields)), seconds(self.overlap, "overlap")
+        if fields is not None and FIELD not in fields:
+            raise ZohoValidationError(f"watermark needs the field {FIELD}; add it to fields")
+        files_uri = uri_of_files(path, self._path_template)
+        stored = StoredWatermark(context, self.outlets, files_uri, self.module, self.zohocrm_conn_id)
+        begin = stored.begin()
+        bounds = window_of(begin, given(self.modified_since), given(self.modified_before), overlap)
+        return _Run(self._request(path, **bounds), stored, begin, Border(overlap, begin["border"]))
+
+    def _checkpoint(self, context: Context, hook: ZohoCRMHook, run: _Run) -> Checkpoint:
+        request = run.request
+        described = request.described()
+        if run.begin is not None:
+            # The end of the window is now, which is another one in each try.
+            described |= {"modified_before": given(self.modified_before), "watermark": run.begin["watermark"]}
         parts = fingerprint(
-            request=request.described(),
+            request=described,
             strategy=request.strategy,
             output_path=request.output_path,
             max_records_per_file=request.max_records_per_file,
@@ -289,7 +384,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         self,
         context: Context,
         hook: ZohoCRMHook,
-        request: ExtractRequest,
+        run: _Run,
         checkpoint: Checkpoint,
         state: State | None,
         *,
@@ -297,11 +392,13 @@ class ZohoGetRecordsOperator(ZohoOperator):
         event: Any = None,
     ) -> Any:
         from airflow_provider_zohocrm.extraction.extract import Extraction
+        from airflow_provider_zohocrm.operators.report import schema_of
         from airflow_provider_zohocrm.storage import file_exists
 
         timeout = seconds(self.timeout, "timeout")
         try_number = getattr(context.get("ti"), "try_number", 1)
-        extraction = Extraction(hook, request, state, checkpoint.save, try_number)
+        request = run.request if state is None else run.going_on(state)
+        extraction = Extraction(hook, request, state, checkpoint.save, try_number, run.border)
         if resumed:
             extraction.resume(file_exists)
         if event is not None:
@@ -326,19 +423,51 @@ class ZohoGetRecordsOperator(ZohoOperator):
                 )
                 raise AssertionError("defer returned")
             result = found
+        run.move_watermark(result)
         checkpoint.delete()
+        known = hook.known_fields(self.module)
+        schema = schema_of(extraction.state["columns"], extraction.state["fields"], known)
+        self._tell(context, hook, result, schema, extraction.job_ids)
         return result
+
+    def _tell(
+        self,
+        context: Context,
+        hook: ZohoCRMHook,
+        result: Mapping[str, Any],
+        schema: Schema,
+        job_ids: Sequence[str] = (),
+    ) -> None:
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, uri_of_module
+
+        deleted = result.get("deleted")
+        report = Report(
+            uri_of_module(hook, self.module),
+            writes=False,
+            files_uri=uri_of_files(str(self.output_path), self._path_template),
+            rows=result["records"],
+            bytes=result["bytes"],
+            files=tuple(file["path"] for file in result.get("files", [result])),
+            watermark=result["max_modified_time"],
+            job_ids=tuple(job_ids),
+            manifest=result.get("manifest"),
+            schema=schema,
+            counts={"deleted": deleted["records"]} if deleted else {},
+        )
+        self.tell(context, report)
 
     def _listed(self, hook: ZohoCRMHook) -> Iterable[dict[str, Any]]:
         strategy = given(self.strategy) or "records"
-        if strategy not in ("records", "auto") or given(self.subforms) is not None:
-            raise ZohoValidationError(
-                f"strategy {strategy!r} and subforms need output_path: they write files"
-            )
+        files = [name for name in _WRITING if given(getattr(self, name)) not in (None, False)]
+        if strategy not in ("records", "auto"):
+            files.append(f"strategy {strategy!r}")
+        if files:
+            raise ZohoValidationError(f"{', '.join(files)} needs output_path: it is for files")
         return hook.get_records(self.module, given(self.fields), **self._choice())
 
     def _one(self, hook: ZohoCRMHook) -> list[dict[str, Any]]:
-        others = [name for name in _CHOOSING if given(getattr(self, name)) is not None]
+        others = [name for name in _CHOOSING if given(getattr(self, name)) not in (None, False)]
         if others:
             raise ZohoValidationError(f"record_id cannot be combined with {', '.join(others)}")
         record = hook.get_record(self.module, given(self.record_id), given(self.fields))

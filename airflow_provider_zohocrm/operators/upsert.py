@@ -12,7 +12,7 @@ from airflow_provider_zohocrm.operators.loading import LoadOperator, WritingOper
 from airflow_provider_zohocrm.operators.parameters import given
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
     from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
@@ -102,7 +102,9 @@ class ZohoUpsertOperator(LoadOperator):
         :return: counts and files.
         :raises ZohoRejectedRecordsError: if more records were rejected than allowed.
         """
-        return self._by_bulk_write().write(context) if self._way() == "bulk" else self._load(context)
+        if self._way() != "bulk":
+            return self._load(context)
+        return self._of_bulk_write(lambda writer: writer.write(context))
 
     def execute_complete(self, context: Context, event: Any, progress: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the trigger has fired.
@@ -111,7 +113,14 @@ class ZohoUpsertOperator(LoadOperator):
         :param progress: how far the load by bulk write had come.
         :return: counts and files.
         """
-        return self._by_bulk_write().execute_complete(context, event, progress)
+        return self._of_bulk_write(lambda writer: writer.execute_complete(context, event, progress))
+
+    def _of_bulk_write(self, run: Callable[[ZohoBulkWriteOperator], dict[str, Any]]) -> dict[str, Any]:
+        writer = self._by_bulk_write()
+        try:
+            return run(writer)
+        finally:
+            self.report = writer.report
 
     def _way(self) -> str:
         from airflow_provider_zohocrm.loading.plan import WAYS, candidates, choose
@@ -142,6 +151,8 @@ class ZohoUpsertOperator(LoadOperator):
             task_id=self.task_id,
             operation=self.writes,
             find_by=fields[0] if fields else None,
+            inlets=self.inlets,
+            outlets=self.outlets,
             **{name: getattr(self, name) for name in shared},
         )
 

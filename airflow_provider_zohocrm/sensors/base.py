@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SLACK = 60.0
 
 
-class ZohoSensor(ZohoOperator, BaseSensorOperator):
+class ZohoSensor(ZohoOperator, BaseSensorOperator):  # type: ignore[misc]  # Airflow declares it in two ways itself
     """Waits for something of Zoho CRM.
 
     Each look costs an API credit. A look that fails for a reason that may pass (no connection, 429, 5xx) is a look that

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
@@ -18,7 +18,7 @@ from airflow_provider_zohocrm.storage.targets import FileInfo, StagedFile, stage
 from airflow_provider_zohocrm.storage.writers import RecordWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_zohocrm.storage.values import OnTypeError
 
@@ -28,6 +28,7 @@ _RESULT = "the result of the bulk read job"
 _EVENT = b"BEGIN:VEVENT"
 
 Watch = tuple[str, Callable[[list[str | None]], None]]
+Sieve = tuple[str, Callable[[list[str | None], list[str | None]], list[bool]]]
 Schema = Callable[[list[str]], Sequence[Column]]
 
 
@@ -41,6 +42,7 @@ def write_csv_export(
     max_records: int | None = None,
     first: int = 1,
     watch: Watch | None = None,
+    sieve: Sieve | None = None,
 ) -> list[FileInfo]:
     """Write the CSV of a bulk read job to files, as a stream. They appear once all of it is read and counted.
 
@@ -58,6 +60,8 @@ def write_csv_export(
     :param max_records: most rows in a file; None for one file.
     :param first: number of the first file, from 1.
     :param watch: name of a column, and what is shown its texts; not where the bytes are kept as they are.
+    :param sieve: name of a column, and what tells by ids and texts of that column which rows are written; not where the
+        bytes are kept as they are.
     :return: the finished files, at least one, each with the number of rows after the header.
     :raises ZohoValidationError: when the format is not known, or a number is below 1.
     :raises ZohoBulkReadError: when the stream is not CSV, so that rows cannot be told apart, holds more or fewer rows
@@ -75,11 +79,11 @@ def write_csv_export(
 
     try:
         if format_.name == "parquet":
-            _csv_to_parquet(stream, columns or _texts, writers, watch)
+            _csv_to_parquet(stream, columns or _texts, writers, watch, page.sifting(sieve))
         elif format_.name == "csv" and columns is None:
             _copy_csv(stream, lambda header: page.parts(lambda name: _CsvPart(name, header)))
         else:
-            _csv_to_records(stream, columns, writers, watch)
+            _csv_to_records(stream, columns, writers, watch, page.sifting(sieve))
         return page.publish(expected)
     finally:
         page.discard()
@@ -111,6 +115,20 @@ class _Page:
         self._max_records = max_records
         self._first = first
         self._staged: list[Part] = []
+        self._left_out = 0
+
+    def sifting(self, sieve: Sieve | None) -> Sieve | None:
+        """Count what a sieve leaves out."""
+        if sieve is None:
+            return None
+        column, chosen = sieve
+
+        def counted(ids: list[str | None], texts: list[str | None]) -> list[bool]:
+            flags = chosen(ids, texts)
+            self._left_out += flags.count(False)
+            return flags
+
+        return column, counted
 
     def parts(self, open_part: Callable[[str], PartT]) -> Parts[PartT]:
         """Spread rows over files that wait for the last of them."""
@@ -132,7 +150,7 @@ class _Page:
         """Let all files appear, if they hold as many rows as Zoho counted."""
         for part in self._staged:
             part.finish()
-        records = sum(part.records for part in self._staged)
+        records = sum(part.records for part in self._staged) + self._left_out
         if expected is not None and records != expected:
             raise ZohoBulkReadError(
                 f"The job counts {expected} records, and its result holds {records}; {self._path} was not written. "
@@ -214,6 +232,7 @@ def _csv_to_records(
     schema: Schema | None,
     start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
     watch: Watch | None,
+    sieve: Sieve | None,
 ) -> None:
     with csv_rows(stream, _RESULT, ZohoBulkReadError) as rows:
         columns = None if schema is None else schema(rows.header)
@@ -224,6 +243,9 @@ def _csv_to_records(
         while chunk := list(islice(records, _ROWS)):
             if watch is not None and watch[0] in names:
                 watch[1]([record[watch[0]] for record in chunk])
+            if sieve is not None and sieve[0] in names:
+                ids = [record.get("id") for record in chunk]
+                chunk = list(compress(chunk, sieve[1](ids, [record[sieve[0]] for record in chunk])))
             for part, first, last in parts.slices(len(chunk)):
                 part.write(chunk[first:last])
 
@@ -233,6 +255,7 @@ def _csv_to_parquet(
     schema: Schema,
     start: Callable[[Sequence[Column] | None], Parts[RecordWriter]],
     watch: Watch | None,
+    sieve: Sieve | None,
 ) -> None:
     with _after_header(stream) as (head, blocks):
         with csv_rows(io.BytesIO(head), _RESULT, ZohoBulkReadError) as rows:
@@ -245,7 +268,7 @@ def _csv_to_parquet(
         parts.open()
         parse = _Parser(header, head.count(b"\n"))
         for block in blocks:
-            for texts, count in parse(block):
+            for texts, count in parse.sifted(block, id_, places, sieve):
                 if watch is not None and watch[0] in places:
                     watch[1](texts[places[watch[0]]].to_pylist())
                 for part, first, stop in parts.slices(count):
@@ -307,6 +330,18 @@ class _Parser:
             for batch in table.to_batches():
                 yield batch.columns, batch.num_rows
         self._line += block.count(b"\n")
+
+    def sifted(
+        self, block: bytes, id_: int, places: Mapping[str, int], sieve: Sieve | None
+    ) -> Iterator[tuple[list[Any], int]]:
+        """Parse a block, and keep what a sieve lets through."""
+        for texts, count in self(block):
+            if sieve is None or sieve[0] not in places:
+                yield texts, count
+                continue
+            flags = sieve[1](texts[id_].to_pylist(), texts[places[sieve[0]]].to_pylist())
+            mask = self._pa.array(flags, self._pa.bool_())
+            yield [text.filter(mask) for text in texts], flags.count(True)
 
     def _row_by_row(self, block: bytes) -> tuple[list[Any], int]:
         with csv_rows(

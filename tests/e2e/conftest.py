@@ -52,7 +52,11 @@ def airflow(bare_airflow: RealAirflow, connection_fields: dict[str, Any]) -> Rea
     bare_airflow.create_connection("zohocrm_default", "zohocrm", **connection_fields)
     bare_airflow.wait_for_dags(
         [
+            "example_zohocrm_assets_read",
+            "example_zohocrm_assets_use",
+            "example_zohocrm_assets_write",
             "example_zohocrm_bulk_read",
+            "example_zohocrm_by_day",
             "example_zohocrm_deleted_related",
             "example_zohocrm_extract",
             "example_zohocrm_get_records",
@@ -61,6 +65,7 @@ def airflow(bare_airflow: RealAirflow, connection_fields: dict[str, Any]) -> Rea
             "example_zohocrm_query",
             "example_zohocrm_sensors",
             "example_zohocrm_upsert",
+            "example_zohocrm_watermark",
             "zohocrm_quickstart",
         ]
     )

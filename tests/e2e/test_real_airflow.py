@@ -57,6 +57,7 @@ class TestConnection:
             "grant_type",
             "soid",
             "scope",
+            "organization",
             "api_url",
             "accounts_url",
             "upload_url",
@@ -283,6 +284,76 @@ class TestUpsert:
         rejects = read_jsonl(rejects_path)
         assert [(each["index"], each["record"]) for each in rejects] == [(7, bad[0]), (151, bad[1])]
         assert [each["code"] for each in rejects] == ["MANDATORY_NOT_FOUND", "INVALID_DATA"]
+
+
+class TestAssets:
+    """A DAG that writes starts one that reads what changed, and that one starts the one that uses the files."""
+
+    WRITE, READ, USE = (f"example_zohocrm_assets_{name}" for name in ("write", "read", "use"))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runs(cls, airflow: RealAirflow) -> dict[str, str]:
+        airflow.unpause(cls.READ)
+        airflow.unpause(cls.USE)
+        write = airflow.run(cls.WRITE, {"company": "Assets & Co."})
+        return {
+            cls.WRITE: write,
+            cls.READ: airflow.wait_for_started_run(cls.READ),
+            cls.USE: airflow.wait_for_started_run(cls.USE),
+        }
+
+    def test_the_event_tells_what_was_read(self, airflow: RealAirflow, runs: dict[str, str]) -> None:
+        result = airflow.xcom(self.READ, runs[self.READ], "changed")
+        (extra,) = airflow.xcom(self.USE, runs[self.USE], "use")
+        assert extra["rows"] == result["records"] >= 1200
+        assert extra["files"] == result["path"]
+        assert extra["watermark"] == result["max_modified_time"]
+        assert extra["manifest"] == result["manifest"]
+
+    def test_the_module_is_an_asset(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, runs: dict[str, str]
+    ) -> None:
+        uri = f"zohocrm://{zoho.url.removeprefix('http://')}/zohocrm_default/Leads"
+        found = airflow.api("GET", "/assets", params={"uri_pattern": uri, "only_active": "false"})["assets"]
+        assert [each["uri"] for each in found] == [uri]
+        events = airflow.api("GET", "/assets/events", params={"asset_id": found[0]["id"]})["asset_events"]
+        (event,) = [each for each in events if each["source_dag_id"] == self.WRITE]
+        assert event["extra"] == {"rows": 1, "inserted": 1, "updated": 0, "deleted": 0, "rejected": 0}
+
+    def test_the_links_lead_into_the_crm(self, airflow: RealAirflow, runs: dict[str, str]) -> None:
+        page = "https://crm.zoho.com/crm/tab/Leads"
+        assert airflow.links(self.WRITE, runs[self.WRITE], "lead") == {
+            "Zoho CRM module": page,
+            "Zoho CRM record": None,
+        }
+        assert airflow.links(self.READ, runs[self.READ], "changed")["Zoho CRM module"] == page
+
+
+class TestIncremental:
+    def test_the_watermark_is_the_state_of_the_asset(
+        self, airflow: RealAirflow, zoho: SimulatedZoho, output: Path
+    ) -> None:
+        dag = "example_zohocrm_watermark"
+        first = airflow.xcom(dag, airflow.run(dag), "leads")
+        assert first["records"] >= 1200
+        changes = [{"id": id_, "Company": "Watermark"} for id_ in list(zoho.records("Leads"))[:3]]
+        zoho.update("Leads", changes)
+        # Takes longer than what was changed last is left to the next run.
+        by_day = airflow.xcom("example_zohocrm_by_day", airflow.run("example_zohocrm_by_day"), "leads")
+        second = airflow.xcom(dag, airflow.run(dag), "leads")
+        rows = read_jsonl(Path(second["path"]))
+        assert {row["id"] for row in rows} >= {change["id"] for change in changes}
+        before = {(row["id"], row["Modified_Time"]) for row in read_jsonl(Path(first["path"]))}
+        assert not before & {(row["id"], row["Modified_Time"]) for row in rows}
+        assert second["deleted"]["records"] == len(read_jsonl(Path(second["deleted"]["path"])))
+        variables = airflow.api("GET", "/variables")["variables"]
+        assert not [each for each in variables if "watermark" in each["key"]]
+        # Nothing was modified on the day before this one.
+        assert by_day["records"] == by_day["deleted"]["records"] == 0
+        window = json.loads(Path(by_day["manifest"]).read_text())["query"]
+        since, before_ = (datetime.fromisoformat(window[f"modified_{end}"]) for end in ("since", "before"))
+        assert before_ - since == timedelta(days=1)
 
 
 class TestDeletedRelated:

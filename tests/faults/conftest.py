@@ -10,7 +10,9 @@ import pytest
 from support.connection import CONNECTION
 
 from airflow_provider_zohocrm.client import versions
+from airflow_provider_zohocrm.client.aio import AsyncTransport
 from airflow_provider_zohocrm.client.retry import RetryPolicy
+from airflow_provider_zohocrm.client.transport import Transport
 from airflow_provider_zohocrm.loading import load
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
 from airflow_provider_zohocrm.simulator.server import Simulator
@@ -39,7 +41,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         few = dataclasses.replace(self, retries=min(self.retries, RETRIES))
         return {**options(few, call), "wait": lambda _: 0.0}
 
+    async def no_pause(seconds: float) -> None:
+        pass
+
     monkeypatch.setattr(RetryPolicy, "options", at_once)
+    # Between two tries to get a token.
+    monkeypatch.setattr(Transport, "_pause", staticmethod(lambda seconds: None))
+    monkeypatch.setattr(AsyncTransport, "_pause", staticmethod(no_pause))
     monkeypatch.setitem(versions.VERSIONS, "v8", dataclasses.replace(versions.VERSIONS["v8"], coql_page=60))
     monkeypatch.setattr(load, "RECORDS_PER_WRITE", 10)
     monkeypatch.setattr(load, "DELAYS", (0.01,) * len(load.DELAYS))

@@ -30,8 +30,14 @@ DISTRIBUTION = "airflow-provider-zohocrm"
 def _paths(info: dict[str, Any]) -> set[str]:
     entries = [entry for kind in ("hooks", "operators", "sensors", "triggers") for entry in info[kind]]
     modules = {module for entry in entries for module in entry["python-modules"]}
-    names = {connection["hook-class-name"] for connection in info["connection-types"]}
-    return modules | names | {*info["notifications"], *info["cli"]}
+    handlers = {
+        uri[key]
+        for kind in ("asset-uris", "dataset-uris")
+        for uri in info[kind]
+        for key in ("handler", "factory", "to_openlineage_converter")
+    }
+    hooks = {connection["hook-class-name"] for connection in info["connection-types"]}
+    return modules | handlers | hooks | {*info["extra-links"], *info["notifications"], *info["cli"]}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +118,15 @@ class TestInstalled:
         assert hook is not None
         assert hook.hook_class_name == f"{PACKAGE}.hooks.zohocrm.ZohoCRMHook"
         assert hook.connection_id_attribute_name == "zohocrm_conn_id"
+        assert set(get_provider_info()["extra-links"]) <= set(manager.extra_links_class_names)
+
+    def test_airflow_knows_the_scheme_of_its_assets(self) -> None:
+        from airflow.providers_manager import ProvidersManager
+
+        manager = ProvidersManager()
+        for kind in ("uri_handlers", "factories", "to_openlineage_converters"):
+            found = getattr(manager, f"asset_{kind}", None) or getattr(manager, f"dataset_{kind}")
+            assert found["zohocrm"].__module__ == f"{PACKAGE}.assets.zohocrm"
 
 
 class TestProviderInfo:
@@ -123,8 +138,8 @@ class TestProviderInfo:
         # For the release process of the Airflow project; no other provider has them.
         release = {"state": "ready", "source-date-epoch": 0, "dependencies": []}
         wanted = {key: value for key, value in release.items() if key in schema["required"]}
-        # Of newer releases; older ones ignore it.
-        newer = {"cli"} - set(schema["properties"])
+        # Of newer releases; older ones ignore them. Airflow 2 calls assets datasets.
+        newer = {"asset-uris", "cli"} - set(schema["properties"])
         info = {key: value for key, value in get_provider_info().items() if key not in newer}
         jsonschema.validate({**info, **wanted}, schema)
 

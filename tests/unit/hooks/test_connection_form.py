@@ -59,6 +59,7 @@ def test_every_field_of_the_design_is_in_the_form(connection_type):
         "grant_type",
         "soid",
         "scope",
+        "organization",
         "api_url",
         "accounts_url",
         "upload_url",

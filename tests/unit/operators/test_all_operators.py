@@ -74,7 +74,7 @@ def parameters(operator):
     """Name the parameters of an operator that are its own."""
     found = {}
     for cls in operator.__mro__:
-        if cls.__module__.startswith("airflow_provider_zohocrm"):
+        if cls.__module__.startswith("airflow_provider_zohocrm") and "__init__" in vars(cls):
             for one in inspect.signature(cls.__init__).parameters.values():
                 if one.name != "self" and one.kind is not inspect.Parameter.VAR_KEYWORD:
                     found.setdefault(one.name, one)
