@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import asset_event, made_of_mapped
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm._compat import Context
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
     from airflow_provider_zohocrm.operators.report import Report
+
+log = logging.getLogger(__name__)
 
 
 class LineageMixin:
@@ -52,7 +55,10 @@ class LineageMixin:
         pages = {"module": module_page(credentials, module)}
         if record_id is not None:
             pages["record"] = module_page(credentials, module, str(record_id))
-        ti.xcom_push(key=PAGES, value=pages)
+        try:
+            ti.xcom_push(key=PAGES, value=pages)
+        except Exception as error:  # noqa: BLE001  # whatever the API server has: a task is not for its links
+            log.warning("XCom %s was not pushed: %s", PAGES, error)
 
     def tell(self, context: Context, report: Report) -> None:
         """Tell what the run did: the events of the outlets carry it, and so does the lineage."""

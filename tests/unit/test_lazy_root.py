@@ -25,6 +25,7 @@ PUBLIC = {
     "ZohoRecordSensor": "airflow_provider_zohocrm.sensors.record",
     "ZohoBulkReadJobSensor": "airflow_provider_zohocrm.sensors.bulk_read",
     "ZohoApiCreditsSensor": "airflow_provider_zohocrm.sensors.api_credits",
+    "ZohoRecordsChangedTrigger": "airflow_provider_zohocrm.triggers.records_changed",
     "RecordTrigger": "airflow_provider_zohocrm.triggers.record",
     "ApiCreditsTrigger": "airflow_provider_zohocrm.triggers.api_credits",
     "ZohoCRMTaskNotifier": "airflow_provider_zohocrm.notifications.zohocrm",

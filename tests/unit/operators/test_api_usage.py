@@ -127,7 +127,8 @@ def test_an_xcom_that_cannot_be_pushed_hides_no_failure(zoho, caplog):
 
 def test_metrics_that_cannot_be_sent_are_no_failure(zoho, monkeypatch):
     zoho.on("GET", LEADS, page(records(1)))
-    monkeypatch.setattr(_compat, "import_module", lambda name: pytest.fail(name) if "zoho" in name else 1 / 0)
+    plain = _compat.import_module
+    monkeypatch.setattr(_compat, "import_module", lambda name: 1 / 0 if "stats" in name else plain(name))
     assert lists().execute(context()) == records(1)
 
 
@@ -170,7 +171,7 @@ def test_an_operator_of_ones_own_is_counted_once_with_all_its_hooks(zoho):
     given = context()
     Twice(task_id="t", module="Leads", fields=["Last_Name"]).execute(given)
     assert usage_of(given)["calls"] == 2
-    assert [key for key, _ in given["ti"].pushed] == ["api_usage"]
+    assert [key for key, _ in given["ti"].pushed].count("api_usage") == 1
 
 
 def test_an_operator_that_inherits_execute_from_elsewhere_is_counted():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 from support.running import events_of, rebuilt, through_json
@@ -11,6 +12,7 @@ from support.zoho import refusal
 
 from airflow_provider_zohocrm import ApiCreditsTrigger, RecordTrigger
 from airflow_provider_zohocrm.client import aio
+from airflow_provider_zohocrm.triggers import condition as condition_module
 
 ROW = {"data": [{"id": "7"}], "info": {"more_records": False}}
 NOTHING = {"status_code": 204}
@@ -94,7 +96,7 @@ def test_the_pause_zoho_asks_for_is_kept(zoho, no_waiting, monkeypatch):
 
     too_many = refusal(429, "TOO_MANY_REQUESTS", retry_after=400)
     zoho.on("POST", "/crm/v8/coql", too_many, ROW)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(condition_module, "asyncio", SimpleNamespace(sleep=sleep))
     (event,) = events_of(record_trigger(poll_interval=60.0))
     assert event["status"] == "success"
     assert slept == [60.0, 400.0]
