@@ -39,6 +39,12 @@ REPEATED = Outcome(
     r"Try \d+ of \d+ in ",
     shown="Try 2 of 10 in 1.4 s: …",
 )
+TOKEN_LATER = Outcome(
+    "asked again",
+    "The token is asked for again; tasks that need the same one wait. The result is the one without the fault.",
+    "No access token yet, next try in ",
+    shown="No access token yet, next try in 1.4 s: …",
+)
 OTHER_TOKEN = Outcome(
     "another token",
     "The call is sent again with the stored token, if that is another one, or with a new one. The result is the one without the fault.",
@@ -193,11 +199,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "token throttled": Fault(
         "token endpoint: throttled",
-        cells(OUTLASTED, _DEFERRED),
+        cells(TOKEN_LATER),
         with_time_out(fails("ZohoTokenThrottledError")),
     ),
-    "token down": Fault("token endpoint: down (500)", cells(REPEATED), with_time_out(SERVER)),
-    "token reset": Fault("token endpoint: connection reset", cells(REPEATED), with_time_out(TRANSPORT)),
+    "token down": Fault("token endpoint: down (500)", cells(TOKEN_LATER), with_time_out(SERVER)),
+    "token reset": Fault("token endpoint: connection reset", cells(TOKEN_LATER), with_time_out(TRANSPORT)),
     "job state": Fault("unknown state of a job", cells(SHOWN, _JOBS), {}),
     "job failure": Fault(
         "job ends in FAILURE",

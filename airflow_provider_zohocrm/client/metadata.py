@@ -36,7 +36,7 @@ class MetadataApi(ApiBase):
 
     def known_fields(self, module: str) -> list[dict[str, Any]] | None:
         """Return what :meth:`get_fields` read of a module last, or None if it was not asked; makes no call."""
-        return self._fields_read().get(module)
+        return self._fields_read().get(module_name(module))
 
     def _fields_read(self) -> dict[str, list[dict[str, Any]]]:
         # Hooks and clients come to their attributes by different ways.

@@ -25,7 +25,7 @@ from airflow_provider_zohocrm.extraction import bulk as read_jobs
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook, ZohoCRMHook
 from airflow_provider_zohocrm.loading import bulk as write_jobs
 from airflow_provider_zohocrm.storage.targets import StagedFile
-from airflow_provider_zohocrm.triggers import jobs as job_triggers
+from airflow_provider_zohocrm.triggers import jobs as job_triggers, outages
 
 try:
     from airflow.sdk.io import attach
@@ -304,7 +304,7 @@ def _on_result(action: str, count: int | None, **options: Any) -> Bring:
 
 
 def _throttled_once(scene: Scene) -> None:
-    scene.patch.setattr(job_triggers, "_THROTTLE_PAUSE", 0.05)
+    scene.patch.setattr(outages, "_THROTTLE_PAUSE", 0.05)
     scene.at_token("status", 1, **THROTTLED)
 
 

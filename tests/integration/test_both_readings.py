@@ -136,7 +136,7 @@ def write(hook, simulator, some):
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_throttled_token_is_told_under_either_status(simulated, status):
+def test_a_throttled_token_is_told_under_either_status(simulated, no_waiting, status):
     simulator = simulated(SEED, mint_limit=0, token_throttle_status=status)
     with pytest.raises(ZohoTokenThrottledError, match="10 minutes"):
         ZohoCRMHook().count_records("Leads")
