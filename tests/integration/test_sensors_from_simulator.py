@@ -223,8 +223,10 @@ def test_a_job_that_fails(simulated, tmp_path, deferrable, soft):
     simulator.configure(job_failure="INTERNAL_ERROR")
     job_id = submitted(tmp_path)
     kind = AirflowSkipException if soft else ZohoCRMError if deferrable else ZohoBulkReadError
-    with pytest.raises(kind, match="INTERNAL_ERROR"):
+    with pytest.raises(kind) as raised:
         run(ZohoBulkReadJobSensor, deferrable, job_id=job_id, soft_fail=soft)
+    # Airflow's own sensor skips a task that was deferred with words of its own.
+    assert "INTERNAL_ERROR" in f"{raised.value} {raised.value.__context__}"
 
 
 @both_ways
