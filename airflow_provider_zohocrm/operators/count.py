@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_zohocrm.assets.zohocrm import module_alias
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.parameters import given
 
@@ -59,13 +60,18 @@ class ZohoCountOperator(ZohoOperator):
         self.phone = phone
         self.word = word
         self.cvid = cvid
+        self.declare(kwargs, reads=module_alias(module, self.zohocrm_conn_id))
 
-    def execute(self, context: Context) -> int:  # noqa: ARG002  # Airflow's
+    def execute(self, context: Context) -> int:
         """Count.
 
         :return: the number of records.
         """
-        count = self._hook().count_records(
+        from airflow_provider_zohocrm.operators.report import Report, uri_of_module
+
+        hook = self._hook()
+        self.show_pages(context, hook, self.module)
+        count = hook.count_records(
             self.module,
             criteria=given(self.criteria),
             email=given(self.email),
@@ -74,4 +80,5 @@ class ZohoCountOperator(ZohoOperator):
             cvid=given(self.cvid),
         )
         self.log.info("%s: %d records", self.module, count)
+        self.tell(context, Report(uri_of_module(hook, self.module), writes=False, files_uri=None, rows=count))
         return count

@@ -59,6 +59,7 @@ class ZohoGetDeletedRecordsOperator(RowsOperator):
         self.module = module
         self.type = type
         self.deleted_since = deleted_since
+        self._declare(kwargs)
 
     def _pages(self, hook: ZohoCRMHook) -> Iterable[list[Record]]:
         rows = hook.get_deleted_records(self.module, given(self.type) or "all", given(self.deleted_since))

@@ -48,6 +48,7 @@ class ZohoQueryOperator(RowsOperator):
     def __init__(self, *, query: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.query = query
+        self._declare(kwargs)
 
     def _pages(self, hook: ZohoCRMHook) -> Iterable[list[Record]]:
         return hook.query_pages(self.query)
@@ -69,4 +70,5 @@ class ZohoQueryOperator(RowsOperator):
         return {"select_query": self.query.strip()}
 
     def _what(self) -> str:
-        return coql.module_of(self.query.strip())
+        # When the DAG is parsed it may be anything that is rendered later.
+        return coql.module_of(self.query.strip()) if isinstance(self.query, str) else ""

@@ -80,6 +80,7 @@ class ZohoGetRelatedRecordsOperator(RowsOperator):
         self.deleted = deleted
         self.on_missing = on_missing
         self._missing: list[str] = []
+        self._declare(kwargs)
 
     def execute(self, context: Context) -> Any:
         """Read the rows.
@@ -145,6 +146,9 @@ class ZohoGetRelatedRecordsOperator(RowsOperator):
 
     def _what(self) -> str:
         return f"{self.module}/{self.related_list}"
+
+    def _source(self) -> str:
+        return self.module
 
 
 def _is_unknown(error: ZohoAPIError, parent_index: int) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_zohocrm.assets.zohocrm import files_alias, module_alias
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.parameters import given, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_provider_zohocrm._compat import Context
     from airflow_provider_zohocrm.client.records import Record
@@ -65,7 +66,19 @@ class RowsOperator(ZohoOperator):
         self.max_credits = max_credits
         self.max_xcom_records = max_xcom_records
 
-    def execute(self, context: Context) -> Any:  # noqa: ARG002  # Airflow's
+    def _declare(self, given_: Mapping[str, Any]) -> None:
+        """Say which module is read, and that files are written; to be called when all parameters are set.
+
+        :param given_: the arguments that BaseOperator got.
+        """
+        self._path_template = self.output_path
+        module = self._source()
+        # That of a query in a file is known in the run only.
+        if module:
+            files = files_alias(module, self.zohocrm_conn_id) if self.output_path else None
+            self.declare(given_, reads=module_alias(module, self.zohocrm_conn_id), writes=files)
+
+    def execute(self, context: Context) -> Any:
         """Read the rows.
 
         :return: a description of the files, or the rows.
@@ -80,14 +93,17 @@ class RowsOperator(ZohoOperator):
         bound = whole_number(self.max_credits, "max_credits")
         hook = self._hook()
         pages = self._pages(hook)
+        if self._source():
+            self.show_pages(context, hook, self._source())
         hook.usage.max_credits = bound
         if path is None:
             rows = into_xcom((row for page in pages for row in page), most, self._what())
             self.log.info(
                 "Read %d rows of %s for %d API credits", len(rows), self._what(), hook.usage.credits
             )
+            self._tell(context, hook, len(rows), None)
             return rows
-        return write_rows(
+        result = write_rows(
             hook,
             pages,
             files,
@@ -97,6 +113,30 @@ class RowsOperator(ZohoOperator):
             columns=lambda first: self._columns(hook, first, typed=files.typed),
             watermark_field=self.watermark_field,
         )
+        self._tell(context, hook, result["records"], result)
+        return result
+
+    def _tell(self, context: Context, hook: ZohoCRMHook, rows: int, result: Mapping[str, Any] | None) -> None:
+        from airflow_provider_zohocrm.assets.files import uri_of_files
+        from airflow_provider_zohocrm.operators.report import Report, schema_of, uri_of_module
+
+        module = self._source()
+        # Where nothing was asked of Zoho, its host would have to be asked for.
+        if not module or not hook.usage.calls:
+            return
+        files = result or {}
+        report = Report(
+            uri_of_module(hook, module),
+            writes=False,
+            files_uri=None if result is None else uri_of_files(str(self.output_path), self._path_template),
+            rows=rows,
+            bytes=files.get("bytes"),
+            files=tuple(file["path"] for file in files.get("files", ())),
+            watermark=files.get("max_modified_time"),
+            manifest=files.get("manifest"),
+            schema=schema_of(None, files.get("fields") or (), hook.known_fields(module)),
+        )
+        self.tell(context, report)
 
     @abstractmethod
     def _pages(self, hook: ZohoCRMHook) -> Iterable[list[Record]]:
@@ -112,7 +152,11 @@ class RowsOperator(ZohoOperator):
 
     @abstractmethod
     def _what(self) -> str:
-        """Name the module that the rows are of."""
+        """Name what the rows are of."""
+
+    def _source(self) -> str:
+        """Name the module that is read; empty if it cannot be told."""
+        return self._what()
 
 
 def into_xcom(rows: Iterable[Record], most: int | None, what: str) -> list[Record]:

@@ -19,9 +19,13 @@ from support.simulated import asked
 from airflow_provider_zohocrm import (
     ZohoBulkReadOperator,
     ZohoBulkWriteOperator,
+    ZohoCountOperator,
     ZohoDeleteOperator,
+    ZohoGetDeletedRecordsOperator,
     ZohoGetRecordsOperator,
+    ZohoGetRelatedRecordsOperator,
     ZohoInsertOperator,
+    ZohoQueryOperator,
     ZohoUpdateOperator,
     ZohoUpsertOperator,
 )
@@ -232,6 +236,40 @@ def test_a_read_tells_module_and_files(crm, tmp_path, which):
         "file_count": 1,
         "manifest": str(tmp_path / "_manifest.json"),
     }
+
+
+def test_queries_deletions_and_related_records_tell_module_and_files(crm, tmp_path):
+    leads = [each["id"] for each in crm.table("Leads")]
+    path = str(tmp_path / "rows.jsonl")
+    for operator, options in (
+        (ZohoQueryOperator, {"query": "select Last_Name from Leads where id is not null"}),
+        (ZohoGetDeletedRecordsOperator, {"module": "Leads"}),
+        (
+            ZohoGetRelatedRecordsOperator,
+            {"module": "Leads", "related_list": "Notes", "record_ids": leads[:2], "fields": "Note_Title"},
+        ),
+    ):
+        ended, context = operator(task_id="t", output_path=path, **options), run_context()
+        result = ended.execute(context)
+        event = event_of(ended)
+        (read,), (written,) = event["inputs"], event["outputs"]
+        assert (read["name"], written["name"]) == ("Leads", path)
+        assert written["outputFacets"]["outputStatistics"]["rowCount"] == result["records"]
+        (outlet,) = events_of_outlets(context)
+        assert (outlet.alias, outlet.extra["rows"]) == ("zohocrm_default/Leads/files", result["records"])
+    assert run_is_free(crm)
+
+
+def test_a_count_tells_the_module(crm):
+    ended = ZohoCountOperator(task_id="t", module="Leads")
+    assert ended.execute(run_context()) == 40
+    (read,) = event_of(ended)["inputs"]
+    assert read["name"] == "Leads"
+
+
+def test_a_query_whose_module_is_not_known_yet_declares_nothing():
+    ended = ZohoQueryOperator(task_id="t", query="all.coql", output_path="/tmp/a.jsonl")
+    assert (ended.inlets, ended.outlets) == ([], [])
 
 
 def run_is_free(simulator):
