@@ -38,7 +38,7 @@ def example_zohocrm_watch() -> None:
         task_id="changed_leads",
         module="Leads",
         modified_since=oldest_change(),  # type: ignore[arg-type]  # the task's output, when it runs
-        output_path=OUTPUT + "/watch/leads_{{ ts_nodash }}.jsonl",
+        output_path=OUTPUT + "/watch/{{ run_id }}.jsonl",
     )
 
 

@@ -154,6 +154,20 @@ class OwnedProcess:
         )
         self._process = None
 
+    def kill_part(self, word: str) -> None:
+        """Kill those of the processes that have a word on their command line or are called so.
+
+        :raises ProcessEndedError: when there is none.
+        """
+        found = [
+            process for process in self.living() if word in " ".join([process.name(), *process.cmdline()])
+        ]
+        if not found:
+            raise ProcessEndedError(f"No process of {' '.join(self.command[:4])} is a {word}.")
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def _signal(self, number: signal.Signals) -> list[psutil.Process]:
         living = self.living()
         for process in living:

@@ -54,6 +54,7 @@ class RealAirflow:
         self._session.trust_env = False  # no proxy between this machine and itself
         self._program = str(Path(sys.executable).with_name("airflow"))
         self._variables = self._environment(dags_folder, environment or {})
+        self._triggerer: OwnedProcess | None = None
         self._process = OwnedProcess(
             [self._program, "standalone"],
             log=home / "standalone.log",
@@ -87,6 +88,8 @@ class RealAirflow:
 
     def stop(self) -> None:
         """End every process of this Airflow."""
+        if self._triggerer is not None:
+            self._triggerer.stop()
         self._process.stop()
         self._session.close()
 
@@ -95,6 +98,16 @@ class RealAirflow:
         return subprocess.run(
             [self._program, *arguments], env=self._variables, capture_output=True, text=True, check=False
         )
+
+    def restart_triggerer(self) -> None:
+        """Kill the triggerer, and start another one."""
+        (self._triggerer or self._process).kill_part("triggerer")
+        if self._triggerer is not None:
+            self._triggerer.stop()
+        self._triggerer = OwnedProcess(
+            [self._program, "triggerer"], log=self.home / "triggerer.log", environment=self._variables
+        )
+        self._triggerer.start()
 
     def tail(self, lines: int = 40) -> str:
         """Return the last lines that Airflow's parts have printed, without those about calls of its API."""

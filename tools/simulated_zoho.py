@@ -93,6 +93,11 @@ class SimulatedZoho:
         """Change switches of the simulator."""
         self._call("POST", "/__simulator__/options", json=options)
 
+    def insert(self, module: str, record: Record) -> str:
+        """Add a record, as a user of the CRM would, and return its id."""
+        (result,) = self._crm("POST", f"/{module}", json={"data": [record]})
+        return str(result["details"]["id"])
+
     def update(self, module: str, changes: Sequence[Record]) -> None:
         """Change records, as a user of the CRM would.
 
@@ -105,12 +110,14 @@ class SimulatedZoho:
         """Move a record to the recycle bin."""
         self._crm("DELETE", f"/{module}/{record_id}")
 
-    def _crm(self, method: str, path: str, **arguments: Any) -> None:
+    def _crm(self, method: str, path: str, **arguments: Any) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Zoho-oauthtoken {self._access_token}"}
         answer = self._call(method, f"/crm/v8{path}", headers=headers, **arguments).json()
         refused = [result for result in answer["data"] if result["status"] != "success"]
         if refused:
             raise ValueError(f"{method} {path}: {refused}")
+        results: list[dict[str, Any]] = answer["data"]
+        return results
 
     @cached_property
     def _access_token(self) -> str:

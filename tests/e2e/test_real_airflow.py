@@ -339,8 +339,10 @@ class TestIncremental:
         assert first["records"] >= 1200
         changes = [{"id": id_, "Company": "Watermark"} for id_ in list(zoho.records("Leads"))[:3]]
         zoho.update("Leads", changes)
-        # Takes longer than what was changed last is left to the next run.
+        changed_at = time.monotonic()
         by_day = airflow.xcom("example_zohocrm_by_day", airflow.run("example_zohocrm_by_day"), "leads")
+        # What was changed in the last 5 seconds is left to the next run.
+        time.sleep(max(0.0, changed_at + 7 - time.monotonic()))
         second = airflow.xcom(dag, airflow.run(dag), "leads")
         rows = read_jsonl(Path(second["path"]))
         assert {row["id"] for row in rows} >= {change["id"] for change in changes}
