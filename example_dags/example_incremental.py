@@ -25,6 +25,8 @@ FIELDS = ["Last_Name", "Email", "Company", "Lead_Status", "Modified_Time"]
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,  # True, or a backfill, reads the days before; in any order
+    # Airflow 3.3.2 fails one of two tasks that tell at the same moment of an asset it does not know yet.
+    max_active_runs=1,
     tags=["zohocrm", "example"],
 )
 def example_zohocrm_by_day() -> None:
