@@ -235,12 +235,7 @@ FAULTS: dict[str, Fault] = {
         "clock of Zoho and of the triggerer an hour ahead, and an answer is lost", _UNANSWERED, {}
     ),
     "clock behind": Fault("the same, an hour behind", _UNANSWERED, {}),
-    # The limit is one of the process, which the simulated Zoho that writes the next export shares: no bulk reads.
-    "disk full": Fault(
-        "disk full",
-        {},
-        cells(fails("ZohoStorageError"), tuple(name for name in OPERATORS if name not in BULK_READS)),
-    ),
+    "disk full": Fault("disk full", {}, cells(fails("ZohoStorageError"))),
     "temporary disk full": Fault("disk of temporary files full", {}, cells(fails("ZohoStorageError"), _JOBS)),
     "object store": Fault("object storage fails during the upload", {}, cells(fails("ZohoStorageError"))),
 }

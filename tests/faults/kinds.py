@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import re
-import resource
 import socket
 import warnings
 from collections.abc import Callable
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 TOKENS = r"/oauth/v2/token"
 HOUR = 3600.0
-# Bytes of a file that fit on the full disk.
-ROOM = 1_000
 
 
 class Scene:
@@ -211,15 +208,16 @@ def broken_store(scene: Scene) -> None:
 
 
 def full_disk(scene: Scene) -> None:
-    """Let every file end after some bytes, from the moment on at which the task begins to write its output."""
+    """Give the files of the task a disk that takes no more; those of the simulated Zoho have another one."""
     begin = StagedFile.__init__
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def __init__(self: StagedFile, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
+        assert self._sink is not None
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, self._sink._raw.fileno())
+        os.close(full)
 
-    scene.undo.callback(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
     scene.patch.setattr(StagedFile, "__init__", __init__)
 
 
