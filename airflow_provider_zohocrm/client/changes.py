@@ -12,14 +12,11 @@ from airflow_provider_zohocrm.client.calls import Call, module_name
 from airflow_provider_zohocrm.client.jsontext import zoho_datetime
 from airflow_provider_zohocrm.client.records import moment
 from airflow_provider_zohocrm.client.versions import CREDITS_PER_DELETED_PAGE, PAGE_SIZE
-from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from airflow_provider_zohocrm.client.versions import ApiVersion
-
-KINDS = ("created", "changed", "deleted")
 
 
 class Watermark(TypedDict):
@@ -70,6 +67,9 @@ class Changes:
         return bool(self.created or self.changed or self.deleted)
 
 
+NOTHING = Changes([], [], [], None, more=False)
+
+
 def newest_call(version: ApiVersion, module: str) -> Call:
     """Build the call for the 200 records modified last: 1 credit (reference sheet §2.1)."""
     params = {
@@ -100,35 +100,11 @@ def matching_call(version: ApiVersion, module: str, criteria: str, since: str) -
     """
     bound = coql.literal(zoho_datetime(moment(since, "since")))
     query = (
-        f"select id from {module_name(module)} where (Modified_Time >= {bound} and ({criteria}))"  # noqa: S608  # COQL; the module is checked, the bound quoted, the condition checked by checked_criteria
+        f"select id from {module_name(module)} where (Modified_Time >= {bound} and ({criteria}))"  # noqa: S608  # COQL; the module is checked, the bound quoted, the condition checked by coql.checked_condition
         f" order by Modified_Time desc limit {PAGE_SIZE}"
     )
     body = {"select_query": query}
     return Call("POST", f"/crm/{version.name}/coql", json=body, credits=coql.cost(PAGE_SIZE))
-
-
-def checked_criteria(criteria: str) -> str:
-    """Check that a text is the condition of a COQL query and nothing else.
-
-    :raises ZohoValidationError: if its quotes or brackets are not closed, or it has clauses of its own.
-    """
-    bare = coql.without_texts(criteria).replace("''", "")
-    depth = 0
-    for mark in bare:
-        depth += {"(": 1, ")": -1}.get(mark, 0)
-        if depth < 0:
-            break
-    words = bare.lower().split()
-    if (
-        not words
-        or depth
-        or "'" in bare
-        or {"select", "from", "where", "limit", "order", "group"} & set(words)
-    ):
-        raise ZohoValidationError(
-            f"criteria is {criteria!r}; it must be what stands after 'where' in COQL, e.g. Stage = 'Closed Won'"
-        )
-    return criteria
 
 
 def read_newest(call: Call, answer: dict[str, Any] | None) -> tuple[list[tuple[str, str, str]], bool]:
@@ -166,7 +142,7 @@ def compare(known: Watermark | None, snapshot: Snapshot, *, overlap: float) -> t
     """
     if known is None:
         known = Watermark(modified=None, deleted=None, seen={}, gone={})
-        found = Changes([], [], [], None, more=False)
+        found = NOTHING
     else:
         since, gone_since = _before(known["modified"], overlap), _before(known["deleted"], overlap)
         fresh = [row for row in snapshot.records if row[2] >= since and known["seen"].get(row[0]) != row[2]]

@@ -48,6 +48,30 @@ def checked_query(select_query: str) -> str:
     return query
 
 
+def checked_condition(condition: str) -> str:
+    """Check that a text is the condition of a COQL query and nothing else.
+
+    :raises ZohoValidationError: if its quotes or brackets are not closed, or it has clauses of its own.
+    """
+    bare = without_texts(condition).replace("''", "")
+    depth = 0
+    for mark in bare:
+        depth += {"(": 1, ")": -1}.get(mark, 0)
+        if depth < 0:
+            break
+    words = bare.lower().split()
+    if (
+        not words
+        or depth
+        or "'" in bare
+        or {"select", "from", "where", "limit", "order", "group"} & set(words)
+    ):
+        raise ZohoValidationError(
+            f"criteria is {condition!r}; it must be what stands after 'where' in COQL, e.g. Stage = 'Closed Won'"
+        )
+    return condition
+
+
 def cost(size: int) -> int:
     """Tell the API credits of a query that may return so many rows (reference sheet §2.7)."""
     return 1 if size <= 200 else 2 if size <= 1_000 else 3

@@ -22,18 +22,12 @@ from airflow_provider_zohocrm._compat import (
     write_variable,
 )
 from airflow_provider_zohocrm.client.calls import module_name, names
-from airflow_provider_zohocrm.client.changes import (
-    KINDS,
-    Snapshot,
-    checked_criteria,
-    compare,
-    only,
-)
+from airflow_provider_zohocrm.client.coql import checked_condition
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
 
 if TYPE_CHECKING:
-    from airflow_provider_zohocrm.client.changes import Changes, Watermark
+    from airflow_provider_zohocrm.client.changes import Changes, Snapshot, Watermark
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 Save = Callable[[], Awaitable[None]]
@@ -43,6 +37,7 @@ _RETRY_STATE = 10.0
 # Seconds in which the triggerer has stored an event that it was given, where it does not tell (before Airflow 3.3).
 _STORED = 5.0
 _GROWTH = 1.5
+KINDS = ("created", "changed", "deleted")
 # Ids in an event; it says how many there are in all.
 _SHOWN = 200
 
@@ -102,7 +97,7 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.module = module_name(module)
         self.zohocrm_conn_id = zohocrm_conn_id
-        self.criteria = criteria and checked_criteria(criteria)
+        self.criteria = criteria and checked_condition(criteria)
         self.on = names(on, "on") or [kind for kind in KINDS if kind != "deleted" or not criteria]
         wrong = [kind for kind in self.on if kind not in KINDS]
         if wrong:
@@ -210,6 +205,9 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
 
     async def _look(self, last: Snapshot | None, since: str | None) -> Snapshot:
         async with await self._hook() as hook:
+            # Imported with the hook, beside the event loop.
+            from airflow_provider_zohocrm.client.changes import Snapshot
+
             records, more = await hook.get_newest_records(self.module)
             snapshot = Snapshot(records, [], more=more)
             if "deleted" in self.on:
@@ -230,6 +228,8 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
 
     async def _compared(self, look: Look, known: Watermark | None) -> tuple[Changes, Watermark | None]:
         """Tell what a look shows that this watcher does not know yet, and what it knows from then on."""
+        from airflow_provider_zohocrm.client.changes import NOTHING, compare, only
+
         try:
             snapshot = await self._whole(look.snapshot, known)
             found, after = compare(known, snapshot, overlap=self.overlap)
@@ -238,7 +238,7 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
             self.log.warning(
                 "Comparing %s failed, going on: %s: %s", self.module, type(error).__name__, error
             )
-            return only(compare(None, look.snapshot, overlap=self.overlap)[0], ()), known
+            return NOTHING, known
         if after != known:
             look.saves.append(partial(self._save, after))
         return found, after
