@@ -12,7 +12,7 @@ from airflow.configuration import conf
 if TYPE_CHECKING:  # checkers see the newest Airflow only
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from airflow.sdk import (
         Asset,
@@ -82,6 +82,7 @@ __all__ = [
     "lineage_class",
     "made_of_mapped",
     "mask_secret",
+    "newest_asset_event",
     "object_storage_path",
     "read_asset_state",
     "read_variable",
@@ -287,6 +288,12 @@ def asset_event(context: Context, outlet: Any, uri: str | None, extra: Mapping[s
             events[outlet].add(asset(uri), extra=dict(extra))
     elif is_asset(outlet) or type(outlet).__name__ in ("AssetNameRef", "AssetUriRef"):
         events[outlet].extra = {**events[outlet].extra, **extra}
+
+
+def newest_asset_event(context: Context) -> datetime | None:
+    """Tell when the newest of the asset events was that started this run, or None if none did."""
+    events: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
+    return max((event.timestamp for of_one in events.values() for event in of_one), default=None)
 
 
 def made_of_mapped(operator: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_zohocrm._compat import asset, default_deferrable, made_of_mapped
+from airflow_provider_zohocrm._compat import asset, default_deferrable, made_of_mapped, newest_asset_event
 from airflow_provider_zohocrm.assets.zohocrm import files_alias, module_alias
 from airflow_provider_zohocrm.client.calls import field_names
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
@@ -349,7 +349,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         """Check what is asked for, and find out where the watermark is."""
         from airflow_provider_zohocrm.assets.files import uri_of_files
         from airflow_provider_zohocrm.extraction.border import Border
-        from airflow_provider_zohocrm.operators.watermark import StoredWatermark, check, window_of
+        from airflow_provider_zohocrm.operators.watermark import StoredWatermark, check, settle, window_of
 
         bad = {name: given(getattr(self, name)) for name in ("ids", "max_records")}
         if not check(given(self.watermark), bad):
@@ -360,6 +360,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         files_uri = uri_of_files(path, self._path_template)
         stored = StoredWatermark(context, self.outlets, files_uri, self.module, self.zohocrm_conn_id)
         begin = stored.begin()
+        settle(newest_asset_event(context))
         bounds = window_of(begin, given(self.modified_since), given(self.modified_before), overlap)
         return _Run(self._request(path, **bounds), stored, begin, Border(overlap, begin["border"]))
 

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from datetime import datetime, timedelta, timezone
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm._compat import asset_state_store, is_asset, read_variable, write_variable
@@ -117,6 +118,21 @@ class StoredWatermark:
             write_variable(
                 self._variable, json.dumps(kept), f"How far {self._uri} is; delete it to begin anew"
             )
+
+
+def settle(event: datetime | None) -> None:
+    """Wait until the change that started this run can be read by it: up to six seconds.
+
+    :param event: when the newest of the events was that started it, or None.
+    """
+    if event is None:
+        return
+    settled = event + timedelta(seconds=_SETTLING + 1)
+    # No longer where the clocks differ.
+    pause = min((settled - now()).total_seconds(), _SETTLING + 1)
+    if pause > 0:
+        log.info("Waiting %.0f seconds, so that what started this run is read by it", pause)
+        sleep(pause)
 
 
 def window_of(begin: Begin, since: Any, before: Any, overlap: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from support.assets import AssetState, events_of_outlets, run_context
@@ -126,9 +127,9 @@ class TestBackfill:
 
 
 class TestWatermark:
-    def read(self, tmp_path, name, state, strategy="records", suffix="jsonl", **options):
+    def read(self, tmp_path, name, state, strategy="records", suffix="jsonl", more_context=(), **options):
         path = tmp_path / f"{name}.{suffix}"
-        context = run_context(name, state)
+        context = {**run_context(name, state), **dict(more_context)}
 
         def make():
             given = {
@@ -182,6 +183,29 @@ class TestWatermark:
         simulator.advance(10)
         _, found, _ = self.read(tmp_path, "r3", state)
         assert found == [one for one in held(simulator) if one[0] == id_]
+
+    @pytest.mark.parametrize("name", ["triggering_asset_events", "triggering_dataset_events"])
+    @pytest.mark.parametrize(("ago", "waited"), [(0, 6), (4, 2), (30, 0), (-3600, 6)])
+    def test_what_started_the_run_is_read_by_it(self, crm, tmp_path, monkeypatch, name, ago, waited):
+        simulator, state = crm(10), AssetState()
+        self.read(tmp_path, "r1", state)
+        id_ = ids_of(simulator)[0]
+        change(simulator, [id_], Company="what another task has written")
+        simulator.advance(max(ago, 0))
+        slept = []
+
+        def sleep(pause):
+            slept.append(pause)
+            simulator.advance(pause)
+
+        monkeypatch.setattr(watermark, "sleep", sleep)
+        events = [
+            SimpleNamespace(timestamp=watermark.now() - timedelta(seconds=at)) for at in (ago + 60, ago)
+        ]
+        started_by = {name: {"zohocrm://leads": events}}
+        _, found, _ = self.read(tmp_path, "r2", state, more_context=started_by)
+        assert sum(slept) == waited
+        assert [one[0] for one in found] == [id_]
 
     def test_moves_only_when_the_files_are_there(self, crm, tmp_path):
         crm(50)
