@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import fail_exception
@@ -100,9 +101,9 @@ class WritingOperator(ZohoOperator):
             raise ZohoValidationError(f"max_reject_ratio is {ratio!r}; it must be a share from 0 to 1")
         return share
 
+    @abstractmethod
     def _options(self) -> dict[str, Any]:
         """Read the parameters that only some of the operators have."""
-        raise NotImplementedError
 
     def _request(self) -> LoadRequest:
         from airflow_provider_zohocrm.loading.request import LoadRequest
@@ -275,9 +276,9 @@ class LoadOperator(WritingOperator):
         self._check(load.outcome, allowed)
         return load.summary
 
+    @abstractmethod
     def _features(self) -> dict[str, Any]:
         """Read the parameters that only some of these operators have."""
-        raise NotImplementedError
 
     def _options(self) -> dict[str, Any]:
         concurrency = whole_number(self.max_concurrency, "max_concurrency")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _AHEAD = 2
-_BLANK_LINES = (b"\n\n", b"\n\r\n")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _BLANK_STARTS = (b"\n", b"\r\n")
 _NO_MARKS = bytes(set(range(256)) - set(b'"\n'))
 
@@ -58,13 +59,25 @@ def count_rows(block: bytes) -> int:
     :param block: whole rows, as of :func:`csv_blocks`.
     :return: the number of rows, the header among them.
     """
-    if block.startswith(_BLANK_STARTS) or any(lines in block for lines in _BLANK_LINES):
+    if _has_blank_line(block):
         return len(row_ends(block))
     # A newline ends a row where the quotes before it are even. Of those with nothing but each other between them two
     # can go, and few are left.
     marks = block.translate(None, _NO_MARKS).replace(b'""', b"")
     rows = sum(piece.count(b"\n") for piece in marks.split(b'"')[::2])
     return rows + (bool(block) and not block.endswith(b"\n") and block != b"\r")
+
+
+def _has_blank_line(block: bytes) -> bool:
+    if block.startswith(_BLANK_STARTS):
+        return True
+    at = quotes = 0
+    for blank in _BLANK_LINE.finditer(block):
+        quotes += block.count(b'"', at, blank.start())
+        at = blank.start()
+        if not quotes & 1:
+            return True
+    return False
 
 
 def row_ends(block: bytes) -> list[int]:
