@@ -27,27 +27,9 @@ if TYPE_CHECKING:  # checkers see the newest Airflow only
         ObjectStoragePath,
         PokeReturnValue,
         RetryPolicy,
-        Variable,
     )
-    from airflow.sdk.log import mask_secret as _mask_secret
     from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
     from airflow.triggers.shared_stream import SharedStreamProducer
-else:
-    try:
-        from airflow.sdk import BaseHook  # 3.1
-    except ImportError:
-        from airflow.hooks.base import BaseHook
-    try:
-        from airflow.sdk import BaseOperator, BaseOperatorLink, Connection, Context, Variable  # 3.0
-        from airflow.sdk.log import mask_secret as _mask_secret
-    except ImportError:
-        from airflow.models import BaseOperator, BaseOperatorLink, Connection, Variable
-        from airflow.utils.context import Context
-        from airflow.utils.log.secrets_masker import mask_secret as _mask_secret
-    try:
-        from airflow.sdk import RetryPolicy  # 3.3
-    except ImportError:
-        RetryPolicy = object
 
 __all__ = [
     "Asset",
@@ -99,31 +81,35 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_HAS_SDK = Connection.__module__.startswith("airflow.sdk")
-# Airflow 2 names the parameter for a missing Variable differently.
-_NO_VARIABLE: dict[str, Any] = {
-    "default" if "default" in signature(Variable.get).parameters else "default_var": None
-}
-
-
-# Where names are that not every DAG file needs, in Airflow 3 and 2.
-_LAZY = {
+# Where classes are, in Airflow 3 and 2. All are imported when they are asked for: DAG files are parsed all day, and
+# the triggerer imports triggers in its event loop.
+_CLASSES = {
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),  # 3.1
     "BaseNotifier": ("airflow.sdk", "airflow.notifications.basenotifier"),
+    "BaseOperator": ("airflow.sdk", "airflow.models"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "BaseTrigger": ("airflow.triggers.base", "airflow.triggers.base"),
+    "Connection": ("airflow.sdk", "airflow.models"),
+    "Context": ("airflow.sdk", "airflow.utils.context"),
+    "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "TriggerEvent": ("airflow.triggers.base", "airflow.triggers.base"),
+    "Variable": ("airflow.sdk", "airflow.models"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only triggers, sensors and notifiers need when they need it: DAG files are parsed all day."""
-    if name in _LAZY:
-        home, older = _LAZY[name]
-        try:
-            return getattr(import_module(home), name)
-        except ImportError:
-            return getattr(import_module(older), name)
+    """Import a class of Airflow when it is asked for."""
+    found = globals()[name] = _airflow(name)
+    return found
+
+
+def _airflow(name: str) -> Any:
+    if name in _CLASSES:
+        return _moved(name, *_CLASSES[name])
+    if name == "RetryPolicy":  # 3.3
+        return getattr(_sdk(), name, object)
     if name == "BaseEventTrigger":  # 3.0; before that there are no watchers
         base = import_module("airflow.triggers.base")
         return getattr(base, name, base.BaseTrigger)
@@ -135,6 +121,21 @@ def __getattr__(name: str) -> Any:
     if name in ("Asset", "AssetAlias"):
         return _asset_classes()[name == "AssetAlias"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _moved(name: str, home: str, older: str) -> Any:
+    try:
+        return getattr(import_module(home), name)
+    except (ImportError, AttributeError):
+        return getattr(import_module(older), name)
+
+
+def _sdk() -> Any:
+    """Return ``airflow.sdk`` (3.0 and newer), or None."""
+    try:
+        return import_module("airflow.sdk")
+    except ImportError:
+        return None
 
 
 def default_deferrable() -> bool:
@@ -157,7 +158,7 @@ def fernet() -> Any:
 def mask_secret(secret: str) -> None:
     """Have Airflow replace a secret by ``***`` in all logs of this task; an empty one is ignored."""
     if secret:
-        _mask_secret(secret)
+        _moved("mask_secret", "airflow.sdk.log", "airflow.utils.log.secrets_masker")(secret)
 
 
 async def async_mask_secret(secret: str) -> None:
@@ -173,7 +174,7 @@ async def async_mask_secret(secret: str) -> None:
 
 def airflow_asks_retry_policies() -> bool:
     """Tell whether Airflow knows ``retry_policy`` itself (3.3 and newer)."""
-    return hasattr(RetryPolicy, "evaluate")
+    return hasattr(_sdk(), "RetryPolicy")
 
 
 def airflow_retry_decision(action: str, delay: timedelta | None, reason: str | None) -> Any:
@@ -224,8 +225,7 @@ def sensor_timeout(message: str) -> Exception:
 
 def object_storage_path(uri: str) -> ObjectStoragePath:
     """Make a path on object storage; its import is slow, and nothing that only parses or polls needs it."""
-    home = "airflow.sdk" if _HAS_SDK else "airflow.io.path"
-    path: ObjectStoragePath = import_module(home).ObjectStoragePath(uri)
+    path: ObjectStoragePath = _airflow("ObjectStoragePath")(uri)
     return path
 
 
@@ -251,8 +251,8 @@ async def write_asset_state(store: Any, key: str, value: Any) -> None:
 
 def read_xcom(ti_key: Any, key: str) -> Any:
     """Read what a task instance has pushed, in the worker (3.0 and newer) or the web server (2.11); None if nothing."""
-    home = "airflow.sdk.execution_time.xcom" if _HAS_SDK else "airflow.models.xcom"
-    return import_module(home).XCom.get_value(ti_key=ti_key, key=key)
+    xcom = _moved("XCom", "airflow.sdk.execution_time.xcom", "airflow.models.xcom")
+    return xcom.get_value(ti_key=ti_key, key=key)
 
 
 def asset(uri: str, extra: dict[str, Any] | None = None) -> Asset:
@@ -323,13 +323,15 @@ def asset_state_store(context: Context, outlet: Any) -> Any:
 
 def read_variable(key: str) -> str | None:
     """Read an Airflow Variable, or None if there is none."""
-    value = Variable.get(key, **_NO_VARIABLE)
+    get = _airflow("Variable").get
+    # Airflow 2 names the parameter for a missing one differently.
+    value = get(key, **{"default" if "default" in signature(get).parameters else "default_var": None})
     return None if value is None else str(value)
 
 
 def write_variable(key: str, value: str, description: str) -> None:
     """Write an Airflow Variable, which Airflow encrypts with its Fernet key."""
-    Variable.set(key, value, description=description)
+    _airflow("Variable").set(key, value, description=description)
 
 
 def server_connection() -> Any:
@@ -345,8 +347,8 @@ def server_session() -> AbstractContextManager[Any]:
 
 def _asset_classes() -> tuple[Any, Any]:
     """Import what only operators with files or records need."""
-    if _HAS_SDK:
-        sdk = import_module("airflow.sdk")
+    sdk = _sdk()
+    if sdk is not None:
         return sdk.Asset, sdk.AssetAlias
     datasets = import_module("airflow.datasets")
     return datasets.Dataset, datasets.DatasetAlias
@@ -368,12 +370,13 @@ async def async_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
     :param conn_id: the connection's id.
     :return: the connection and its decoded extra.
     """
-    if hasattr(Connection, "aextra_dejson"):
-        connection = await BaseHook.aget_connection(conn_id)
+    hook: type[BaseHook] = _airflow("BaseHook")
+    if hasattr(_airflow("Connection"), "aextra_dejson"):
+        connection = await hook.aget_connection(conn_id)
         return connection, await connection.aextra_dejson()
 
     def fetch() -> tuple[Connection, dict[str, Any]]:
-        connection = BaseHook.get_connection(conn_id)
+        connection = hook.get_connection(conn_id)
         return connection, connection.extra_dejson
 
     result: tuple[Connection, dict[str, Any]] = await sync_to_async(fetch)

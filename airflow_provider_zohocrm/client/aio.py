@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from contextlib import asynccontextmanager
@@ -29,11 +28,11 @@ from airflow_provider_zohocrm.client.oauth import (
     read_token_answer,
     token_body,
 )
-from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, Pause, Renewal, Step, Steps, Tell
+from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, HeldToken, Pause, Step, Steps, Tell
 from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
 from airflow_provider_zohocrm.client.secret import Secret, SecretBytes, without_frames
 from airflow_provider_zohocrm.client.tls import UNVERIFIED, ca_bundle, is_unverified, ssl_context
-from airflow_provider_zohocrm.client.tokens import MOST_REFUSED, PROCESS_TOKENS, TokenStore, usable
+from airflow_provider_zohocrm.client.tokens import MOST_REFUSED, PROCESS_TOKENS, TokenStore
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
 
@@ -81,13 +80,10 @@ class AsyncTransport:
         self.credentials = credentials
         self.policy = policy or RetryPolicy()
         self.limiter = limiter_of(credentials.token_key)
-        self._store = store
         self._timeout = timeout
         self._on_token = on_token
         self._blocking = blocking
-        self._token: Token | None = None
-        self._told: set[str] = set()
-        self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        self._held = HeldToken(store, credentials.token_key, self.policy)
         self._minting = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
@@ -129,9 +125,9 @@ class AsyncTransport:
         :param refused: values of tokens Zoho has just refused.
         """
         async with self._minting:
-            token = usable(self._token, refused, time.time(), self._early)
+            token = self._held.usable(refused)
             if token is None:
-                token = self._token = await self._another(refused)
+                token = await self._another(refused)
             return token
 
     async def _repeated(self, call: Call, once: Callable[..., Awaitable[T]], *args: Any) -> T:
@@ -160,23 +156,9 @@ class AsyncTransport:
                 refused.append(token.value)
 
     async def _another(self, refused: Collection[str]) -> Token:
-        renewal = Renewal(
-            self._store,
-            self.credentials.token_key,
-            self.policy,
-            refused=refused,
-            early=self._early,
-            told=self._told,
-            now=time.time,
-            clock=time.monotonic,
-        )
         try:
-            return await self._drive(renewal.find())
+            return await self._drive(self._held.another(refused))
         except BaseException as error:  # noqa: BLE001  # as for every call
-            if isinstance(error, ZohoCRMError):
-                # A token that cannot be had is not asked for again by the call that needs it, which was not sent.
-                error.exhausted = True
-                error.sent = False
             raise without_frames(error)  # noqa: B904  # the same error
 
     async def _drive(self, steps: Steps[T]) -> T:

@@ -13,6 +13,7 @@ from airflow_provider_zohocrm.client.answers import records_of
 from airflow_provider_zohocrm.client.api import ApiBase
 from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id
 from airflow_provider_zohocrm.client.criteria import shaped_criteria
+from airflow_provider_zohocrm.client.jobs import Job, job_failure, job_state
 from airflow_provider_zohocrm.client.versions import CREDITS_PER_BULK_READ
 from airflow_provider_zohocrm.exceptions import (
     ZohoBulkReadError,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Job = dict[str, Any]
 
 FILE_TYPES = ("csv", "ics")
 MAX_FIELDS = 200
@@ -58,26 +58,6 @@ def read_job(call: Call, answer: dict[str, Any] | None) -> Job:
     if not isinstance(job, dict) or not job.get("id") or not job.get("state"):
         raise ZohoResponseError(f"{call}: the answer holds no job with id and state")
     return job
-
-
-def job_state(job: Job) -> str:
-    """Tell how a job stands: ``running``, ``completed`` or ``failed``.
-
-    The set of Zoho's states is open: any other than these is a running one (reference sheet §4.3).
-    """
-    state = str(job.get("state", "")).upper()
-    if state == "COMPLETED":
-        return "completed"
-    return "failed" if state in ("FAILURE", "FAILED") else "running"
-
-
-def job_failure(job: Job) -> str:
-    """Say why a job failed, in Zoho's words."""
-    result = job.get("result")
-    error = result.get("error_message") if isinstance(result, dict) else None
-    if not isinstance(error, dict):
-        return f"Zoho gave no reason ({str(error or result)[:200]})"
-    return f"{error.get('code', '')}: {error.get('message', '')} {error.get('details') or ''}".strip()
 
 
 def job_result(job: Job) -> dict[str, Any]:

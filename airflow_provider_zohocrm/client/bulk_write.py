@@ -10,13 +10,13 @@ from airflow_provider_zohocrm.client.api import ApiBase
 from airflow_provider_zohocrm.client.bulk_read import checked_callback
 from airflow_provider_zohocrm.client.calls import Call, field_names, module_name, record_id
 from airflow_provider_zohocrm.client.hosts import trusted_download_url
+from airflow_provider_zohocrm.client.jobs import Job, result_url
 from airflow_provider_zohocrm.client.versions import CREDITS_PER_BULK_WRITE
 from airflow_provider_zohocrm.exceptions import ZohoBulkWriteError, ZohoResponseError, ZohoValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.client.versions import ApiVersion
 
 OPERATIONS = ("insert", "update", "upsert")
@@ -48,46 +48,6 @@ def read_write_job(call: Call, answer: dict[str, Any] | None) -> Job:
     if not job.get("id") or not job.get("status"):
         raise ZohoResponseError(f"{call}: the answer holds no job with id and status")
     return job
-
-
-def write_job_state(job: Job) -> str:
-    """Tell how a job stands: ``running``, ``completed`` or ``failed``.
-
-    Any status other than these is a running one; the sources spell them with and without a space (reference sheet §5).
-    """
-    state = str(job.get("status", "")).upper().replace(" ", "")
-    if state == "COMPLETED" or (state == "SKIPPED" and _download_url(job)):
-        return "completed"
-    return "failed" if state in ("FAILED", "FAILURE", "SKIPPED") else "running"
-
-
-def write_job_failure(job: Job) -> str:
-    """Say why a job failed, in Zoho's words."""
-    parts = _resources(job)
-    said = [str(one[key]) for one in (*parts, job) for key in ("code", "message") if one.get(key)]
-    return " ".join(dict.fromkeys(said)) or "Zoho gave no reason"
-
-
-def written_count(job: Job) -> int | None:
-    """Tell how many records a job has written by its counters, or None if it does not tell."""
-    counters = [file.get(key) for file in _files(job) for key in ("added_count", "updated_count")]
-    if not counters or not all(isinstance(count, int) for count in counters):
-        return None
-    return sum(count for count in counters if isinstance(count, int))
-
-
-def _resources(job: Job) -> list[dict[str, Any]]:
-    found = job.get("resource")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _files(job: Job) -> list[dict[str, Any]]:
-    return [one["file"] for one in _resources(job) if isinstance(one.get("file"), dict)]
-
-
-def _download_url(job: Job) -> str:
-    result = job.get("result")
-    return str(result.get("download_url") or "") if isinstance(result, dict) else ""
 
 
 class BulkWriteApi(ApiBase):
@@ -185,7 +145,7 @@ class BulkWriteApi(ApiBase):
         """
         if not isinstance(job, dict):
             job = self.get_bulk_write_job(job)
-        url = _download_url(job)
+        url = result_url(job)
         if not url:
             raise ZohoBulkWriteError(
                 f"Bulk write job {job.get('id')} has no result: its status is {job.get('status')}"

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client.api import query_params
-from airflow_provider_zohocrm.client.bulk_read import BulkReadApi, Job, job_call, read_job
+from airflow_provider_zohocrm.client.bulk_read import BulkReadApi, job_call, read_job
 from airflow_provider_zohocrm.client.bulk_write import BulkWriteApi, read_write_job, write_job_call
 from airflow_provider_zohocrm.client.calls import Call, record_id
 from airflow_provider_zohocrm.client.changes import (
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_zohocrm.client.aio import AsyncTransport
+    from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.client.transport import Transport
 
 

@@ -29,6 +29,7 @@ from airflow_provider_zohocrm.client.tokens import (
     token_name,
     token_of,
     token_text,
+    usable,
 )
 from airflow_provider_zohocrm.exceptions import (
     ZohoAuthenticationError,
@@ -110,6 +111,54 @@ Steps = Generator[Step, Any, T]
 # Until when a process keeps its tokens to itself, because their store has failed.
 _unshared: dict[str, float] = {}
 _warned: set[str] = set()
+
+
+class HeldToken:
+    """The token that a transport holds, and how it gets another one.
+
+    :param store: where tokens are shared.
+    :param key: hash of the credentials.
+    :param policy: how often a mint is repeated.
+    """
+
+    def __init__(self, store: TokenStore, key: str, policy: RetryPolicy) -> None:
+        self._store = store
+        self._key = key
+        self._policy = policy
+        self._token: Token | None = None
+        self._told: set[str] = set()
+        self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+
+    def usable(self, refused: Collection[str]) -> Token | None:
+        """Return the token, if it may be used.
+
+        :param refused: values of tokens that Zoho has just refused.
+        """
+        return usable(self._token, refused, time.time(), self._early)
+
+    def another(self, refused: Collection[str]) -> Steps[Token]:
+        """Get a token, and hold it.
+
+        :param refused: values of tokens that Zoho has just refused.
+        :raises ZohoCRMError: why none can be had; the call that needs it was not sent, and asks no more.
+        """
+        search = Renewal(
+            self._store,
+            self._key,
+            self._policy,
+            refused=refused,
+            early=self._early,
+            told=self._told,
+            now=time.time,
+            clock=time.monotonic,
+        )
+        try:
+            self._token = yield from search.find()
+        except ZohoCRMError as error:
+            error.exhausted = True
+            error.sent = False
+            raise
+        return self._token
 
 
 class Renewal:

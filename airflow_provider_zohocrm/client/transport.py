@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -24,7 +23,7 @@ from airflow_provider_zohocrm.client.oauth import (
     read_token_answer,
     token_body,
 )
-from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, Pause, Renewal, Step, Tell, drive
+from airflow_provider_zohocrm.client.renewal import MINT_TIMEOUT, Ask, HeldToken, Pause, Step, Tell, drive
 from airflow_provider_zohocrm.client.retry import RetryPolicy, note_lasting
 from airflow_provider_zohocrm.client.secret import SecretBytes, without_frames
 from airflow_provider_zohocrm.client.session import ZohoAuth, ZohoSession
@@ -35,7 +34,6 @@ from airflow_provider_zohocrm.client.tokens import (
     PROCESS_TOKENS,
     TokenStore,
     minting,
-    usable,
 )
 from airflow_provider_zohocrm.client.usage import Usage
 from airflow_provider_zohocrm.exceptions import ZohoAuthenticationError, ZohoCRMError, ZohoTransportError
@@ -78,13 +76,10 @@ class Transport:
         self.policy = policy or RetryPolicy()
         self.usage = usage or Usage(min_remaining=credentials.min_credits_remaining)
         self.limiter = limiter_of(credentials.token_key)
-        self._store = store
         self._on_token = on_token
         bundle = ca_bundle(credentials.verify)
         self._accounts = ZohoSession(_at_most(timeout, MINT_TIMEOUT / 2), ca_bundle=bundle)
-        self._token: Token | None = None
-        self._told: set[str] = set()
-        self._early = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+        self._held = HeldToken(store, credentials.token_key, self.policy)
         self.clock_offset = 0.0
         """Seconds by which Zoho's clock is ahead of this machine's, as its last answer shows."""
         self.session = ZohoSession(timeout, lambda: self._api_base(self.token()), bundle)
@@ -111,13 +106,13 @@ class Transport:
 
         :param refused: values of tokens Zoho has just refused.
         """
-        token = usable(self._token, refused, time.time(), self._early)
+        token = self._held.usable(refused)
         if token is None:
             with minting(self.credentials.token_key):
                 # Another thread may have been here.
-                token = usable(self._token, refused, time.time(), self._early)
+                token = self._held.usable(refused)
                 if token is None:
-                    token = self._token = self._another(refused)
+                    token = self._another(refused)
         return token
 
     def api_base(self) -> str:
@@ -163,23 +158,9 @@ class Transport:
                 refused.append(token.value)
 
     def _another(self, refused: Collection[str]) -> Token:
-        renewal = Renewal(
-            self._store,
-            self.credentials.token_key,
-            self.policy,
-            refused=refused,
-            early=self._early,
-            told=self._told,
-            now=time.time,
-            clock=time.monotonic,
-        )
         try:
-            return drive(renewal.find(), self._take)
+            return drive(self._held.another(refused), self._take)
         except BaseException as error:  # noqa: BLE001  # as for every call
-            if isinstance(error, ZohoCRMError):
-                # A token that cannot be had is not asked for again by the call that needs it, which was not sent.
-                error.exhausted = True
-                error.sent = False
             raise without_frames(error)  # noqa: B904  # the same error
 
     def _take(self, step: Step) -> Any:

@@ -7,8 +7,9 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from airflow_provider_zohocrm.client.bulk_read import Job, job_result, job_state
+from airflow_provider_zohocrm.client.bulk_read import job_result
 from airflow_provider_zohocrm.client.job_run import JobRun
+from airflow_provider_zohocrm.client.jobs import Job, job_state
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
 from airflow_provider_zohocrm.client.result_file import open_result
 from airflow_provider_zohocrm.exceptions import (

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_zohocrm._compat import Connection
-    from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.client.calls import Call
+    from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.client.timeouts import Timeout
     from airflow_provider_zohocrm.client.tokens import TokenStore
     from airflow_provider_zohocrm.client.transport import Transport

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import tenacity
 
 from airflow_provider_zohocrm.client.answers import printable
-from airflow_provider_zohocrm.client.bulk_write import (
-    write_job_failure,
-    write_job_state,
-    written_count,
-)
 from airflow_provider_zohocrm.client.job_run import JobRun
+from airflow_provider_zohocrm.client.jobs import write_job_failure, write_job_state, written_count
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, note_end
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
@@ -53,8 +49,8 @@ from airflow_provider_zohocrm.storage.locations import temporary_files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_zohocrm.client.bulk_read import Job
     from airflow_provider_zohocrm.client.client import ZohoCRMApi
+    from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.client.polling import Timing
     from airflow_provider_zohocrm.loading.bulk_results import Said
     from airflow_provider_zohocrm.loading.bulk_rows import Prepared

@@ -6,7 +6,8 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoLowCreditsError
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
+from airflow_provider_zohocrm.triggers.outages import raise_low_credits
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.job_run import JobRun
@@ -65,10 +66,7 @@ def check_event(
     :raises ZohoLowCreditsError: if the trigger looks no more because API credits are to be left for others.
     """
     told = event if isinstance(event, dict) else {}
-    if told.get("status") == "low_credits":
-        raise ZohoLowCreditsError(
-            str(told["message"]), remaining=told["credits_remaining"], wanted=told["min_credits_remaining"]
-        )
+    raise_low_credits(told)
     if told.get("status") == "timeout":
         raise export.timed_out(timeout)
     if told.get("status") != "success" and not (told.get("status") == "error" and told.get("jobs")):

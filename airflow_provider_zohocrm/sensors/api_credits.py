@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_zohocrm._compat import BaseTrigger
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
 
 class ZohoApiCreditsSensor(ConditionSensor):
@@ -48,6 +49,12 @@ class ZohoApiCreditsSensor(ConditionSensor):
         from airflow_provider_zohocrm.triggers.api_credits import ApiCreditsTrigger
 
         return ApiCreditsTrigger(min_credits=self._condition().min_credits, **options)
+
+    def _looking_hook(self) -> ZohoCRMHook:
+        # What an earlier look was told does not hold any more; and it waits for what others would give up at.
+        hook = self._hook()
+        hook.usage.min_remaining = None
+        return hook
 
     def _told(self, seen: dict[str, Any]) -> int | None:
         left: int | None = seen["credits_remaining"]

@@ -16,10 +16,11 @@ from airflow_provider_zohocrm._compat import (
 )
 from airflow_provider_zohocrm.exceptions import ZohoCRMError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
-from airflow_provider_zohocrm.triggers.outages import PASSING, pause_after
+from airflow_provider_zohocrm.triggers.outages import PASSING, pause_after, raise_low_credits
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm._compat import BaseTrigger, Context
+    from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
 _SLACK = 60.0
 
@@ -41,6 +42,7 @@ class ZohoSensor(ZohoOperator, BaseSensorOperator):  # type: ignore[misc]  # Air
         super().__init__(**kwargs)
         self.deferrable = deferrable
         self._look_again_at = 0.0
+        self._looking: ZohoCRMHook | None = None
 
     def execute(self, context: Context) -> Any:
         """Wait.
@@ -65,6 +67,7 @@ class ZohoSensor(ZohoOperator, BaseSensorOperator):  # type: ignore[misc]  # Air
                 max_poll_interval=longest,
                 end_time=time.time() + self.timeout,
                 api_version=self._hook().api_version,
+                min_credits_remaining=self._min_credits(),
             ),
             method_name="execute_complete",
             # A back-stop for a trigger that never fires; the trigger's own deadline comes first.
@@ -84,6 +87,7 @@ class ZohoSensor(ZohoOperator, BaseSensorOperator):  # type: ignore[misc]  # Air
         :return: what was seen.
         """
         told = event if isinstance(event, dict) else {}
+        raise_low_credits(told)
         message = str(told.get("message") or f"The trigger sent an unknown event: {event!r}")
         if told.get("status") == "success":
             return self._told(told)
@@ -105,6 +109,12 @@ class ZohoSensor(ZohoOperator, BaseSensorOperator):  # type: ignore[misc]  # Air
     @abstractmethod
     def _told(self, seen: dict[str, Any]) -> Any:
         """Make what the task returns out of what was seen."""
+
+    def _looking_hook(self) -> ZohoCRMHook:
+        """Return the hook of all looks, which knows what they were told of the API credits."""
+        if self._looking is None:
+            self._looking = self._hook()
+        return self._looking
 
     def _is_outcome(self, event: dict[str, Any]) -> bool:  # noqa: ARG002  # most sensors know no other end
         """Tell whether what the trigger calls an error is the end of what was waited for."""

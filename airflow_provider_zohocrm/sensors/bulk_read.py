@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.client.bulk_read import job_failure, job_state
 from airflow_provider_zohocrm.client.calls import record_id as checked_id
+from airflow_provider_zohocrm.client.jobs import job_failure, job_state
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
 from airflow_provider_zohocrm.sensors.base import ZohoSensor
 
@@ -37,7 +37,7 @@ class ZohoBulkReadJobSensor(ZohoSensor):
         self.job_id = job_id
 
     def _look(self) -> dict[str, Any] | None:
-        job = self._hook().get_bulk_read_job(checked_id(self.job_id))
+        job = self._looking_hook().get_bulk_read_job(checked_id(self.job_id))
         state = job_state(job)
         self.log.info("Bulk read job %s: %s", self.job_id, job["state"])
         if state == "running":

@@ -20,8 +20,7 @@ class ConditionSensor(ZohoSensor):
 
     def _look(self) -> dict[str, Any] | None:
         condition = self._condition()
-        # Counted by itself: what an earlier look was told of the credits does not hold any more.
-        hook = self._hook()
+        hook = self._looking_hook()
         call = condition.call(hook.version)
         seen = condition.seen(call, hook.send(call), hook.usage)
         self.log.info("There is %s" if seen is not None else "There is no %s yet", condition)

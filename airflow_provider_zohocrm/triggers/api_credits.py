@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.client.conditions import CreditsCondition
 from airflow_provider_zohocrm.triggers.condition import ConditionTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.conditions import Condition
+    from airflow_provider_zohocrm.client.usage import Usage
 
 
 class ApiCreditsTrigger(ConditionTrigger):
     """Fire once when the organisation has enough API credits left.
 
-    The event is ``{"status": "success" | "error" | "timeout", "message", "credits_remaining"}``; the number is None
+    The event is ``{"status": "success" | "error" | "timeout", "message", "api_usage", "credits_remaining"}``; the number is None
     while more than half of the credits are left, of which Zoho tells nothing.
 
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
@@ -30,4 +30,10 @@ class ApiCreditsTrigger(ConditionTrigger):
         return {"min_credits": self.min_credits}
 
     def _condition(self) -> Condition:
+        from airflow_provider_zohocrm.client.conditions import CreditsCondition
+
         return CreditsCondition(self.min_credits)
+
+    def _before_look(self, usage: Usage) -> None:
+        # What an earlier look was told does not hold any more; and it waits for what others would give up at.
+        usage.remaining = usage.min_remaining = None

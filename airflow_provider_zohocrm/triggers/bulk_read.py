@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.client.bulk_read import job_failure, job_state
+from airflow_provider_zohocrm.client.jobs import job_failure, job_state
 from airflow_provider_zohocrm.triggers.jobs import JobTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_zohocrm.client.bulk_read import Job
+    from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 

@@ -9,13 +9,20 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
-from airflow_provider_zohocrm.client.usage import Usage
-from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
+from airflow_provider_zohocrm.exceptions import ZohoLowCreditsError
+from airflow_provider_zohocrm.triggers.outages import (
+    PASSING,
+    RETRIES_PER_LOOK,
+    imported_hooks,
+    low_credits,
+    pause_after,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from airflow_provider_zohocrm.client.conditions import Condition
+    from airflow_provider_zohocrm.client.usage import Usage
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 _GROWTH = 2.0
@@ -26,8 +33,8 @@ _JITTER = 0.1
 class ConditionTrigger(BaseTrigger):
     """Fire once when a condition holds, cannot be looked at, or has not come true in time.
 
-    The event is ``{"status": "success" | "error" | "timeout", "message"}`` and what the condition tells. Failures that
-    may pass are outlasted until ``end_time``.
+    The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "message", "api_usage"}`` and what the
+    condition tells. Failures that may pass are outlasted until ``end_time``.
 
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
     :param poll_interval: seconds before the first look and between two; each look costs a credit. Below 10 seconds a
@@ -35,6 +42,8 @@ class ConditionTrigger(BaseTrigger):
     :param max_poll_interval: where it is longer than ``poll_interval``, the pause doubles up to it.
     :param end_time: Unix time at which to give up.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
+    :param min_credits_remaining: API credits that the organisation must have left after each look, in place of the
+        connection's; 0 for no bound. Where it has fewer, the status is ``low_credits``.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class ConditionTrigger(BaseTrigger):
         max_poll_interval: float = 60.0,
         end_time: float | None = None,
         api_version: str | None = None,
+        min_credits_remaining: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.zohocrm_conn_id = zohocrm_conn_id
@@ -51,6 +61,7 @@ class ConditionTrigger(BaseTrigger):
         self.max_poll_interval = max_poll_interval
         self.end_time = end_time
         self.api_version = api_version
+        self.min_credits_remaining = min_credits_remaining
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Describe the trigger in plain JSON."""
@@ -63,6 +74,7 @@ class ConditionTrigger(BaseTrigger):
                 "max_poll_interval": self.max_poll_interval,
                 "end_time": self.end_time,
                 "api_version": self.api_version,
+                "min_credits_remaining": self.min_credits_remaining,
             },
         )
 
@@ -76,16 +88,24 @@ class ConditionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the condition holds, and tell what was seen."""
+        used: dict[str, Any] = {}
         try:
-            condition = self._condition()
             hooks = await imported_hooks()
-            async with hooks.ZohoCRMAsyncHook(
-                self.zohocrm_conn_id, api_version=self.api_version, retries=RETRIES_PER_LOOK
-            ) as hook:
-                event = await self._wait(hook, condition)
+            condition = self._condition()
+            hook = hooks.ZohoCRMAsyncHook(
+                self.zohocrm_conn_id,
+                api_version=self.api_version,
+                retries=RETRIES_PER_LOOK,
+                min_credits_remaining=self.min_credits_remaining,
+            )
+            try:
+                async with hook:
+                    event = await self._wait(hook, condition)
+            finally:
+                used = {"api_usage": dict(hook.usage.counts)} if hook.usage.calls else {}
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
             event = {"status": "error", "message": f"{type(error).__name__}: {error}"}
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+        yield TriggerEvent({**event, **used})  # type: ignore[no-untyped-call]  # Airflow's
 
     async def _wait(self, hook: ZohoCRMAsyncHook, condition: Condition) -> dict[str, Any]:
         call, pause, first = condition.call(hook.version), 0.0, True
@@ -93,9 +113,12 @@ class ConditionTrigger(BaseTrigger):
             left = self.end_time - time.time() if self.end_time is not None else float("inf")
             # The first wait is kept even past the deadline: a trigger that fires at once can fail its task.
             await asyncio.sleep(delay if first else max(0.0, min(max(delay, pause), left)))
-            first, usage = False, Usage()
+            first = False
             try:
-                seen = condition.seen(call, await hook.send(call, usage), usage)
+                self._before_look(hook.usage)
+                seen = condition.seen(call, await hook.send(call), hook.usage)
+            except ZohoLowCreditsError as error:
+                return low_credits(error)
             except PASSING as error:
                 pause = pause_after(error)
                 self.log.warning("Looking for %s failed, going on: %s", condition, error)
@@ -108,6 +131,9 @@ class ConditionTrigger(BaseTrigger):
             if self.end_time is not None and time.time() >= self.end_time:
                 break
         return {"status": "timeout", "message": f"There was no {condition} in time"}
+
+    def _before_look(self, usage: Usage) -> None:
+        """Prepare what a look is counted by."""
 
     def _delays(self) -> Iterator[float]:
         delay = self.poll_interval

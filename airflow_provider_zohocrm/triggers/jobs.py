@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
 from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoLowCreditsError, ZohoNotFoundError
-from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
+from airflow_provider_zohocrm.triggers.outages import (
+    PASSING,
+    RETRIES_PER_LOOK,
+    imported_hooks,
+    low_credits,
+    pause_after,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_provider_zohocrm.client.bulk_read import Job
+    from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 # Triggers that start together, as after a restart of the triggerer, do not look together: each has the others in
@@ -135,8 +141,7 @@ class JobTrigger(BaseTrigger):
                 message = f"{type(error).__name__}: {error}"
                 return self._event(head, "error", message=message, jobs={head: "NOT FOUND"})
             except ZohoLowCreditsError as error:
-                known = {"credits_remaining": error.remaining, "min_credits_remaining": error.wanted}
-                return self._event(head, "low_credits", message=str(error), **known)
+                return {**low_credits(error), "job_id": head}
             except PASSING as error:
                 pause = pause_after(error)
                 self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)

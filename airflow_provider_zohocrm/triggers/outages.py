@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
+    ZohoLowCreditsError,
     ZohoRateLimitError,
     ZohoServerError,
     ZohoTokenThrottledError,
@@ -29,6 +30,24 @@ async def imported_hooks() -> Any:
     if not _hooks:
         _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
     return _hooks[0]
+
+
+def low_credits(error: ZohoLowCreditsError) -> dict[str, Any]:
+    """Tell in an event that API credits are to be left for others."""
+    return {
+        "status": "low_credits",
+        "message": str(error),
+        "credits_remaining": error.remaining,
+        "min_credits_remaining": error.wanted,
+    }
+
+
+def raise_low_credits(event: dict[str, Any]) -> None:
+    """Raise what :func:`low_credits` has told, in the task."""
+    if event.get("status") == "low_credits":
+        raise ZohoLowCreditsError(
+            str(event["message"]), remaining=event["credits_remaining"], wanted=event["min_credits_remaining"]
+        )
 
 
 def pause_after(error: Exception) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.client.conditions import RecordsCondition
 from airflow_provider_zohocrm.triggers.condition import ConditionTrigger
 
 if TYPE_CHECKING:
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
 class RecordTrigger(ConditionTrigger):
     """Fire once when a record exists, or a COQL query returns enough rows.
 
-    The event is ``{"status": "success" | "error" | "timeout", "message", "record_id", "records"}``: the id of the first
-    record, and how many rows were seen.
+    The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "message", "api_usage", "record_id",
+    "records"}``: the id of the first record, and how many rows were seen.
 
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
     :param module: API name, with ``record_id``.
@@ -49,6 +48,8 @@ class RecordTrigger(ConditionTrigger):
         }
 
     def _condition(self) -> Condition:
+        from airflow_provider_zohocrm.client.conditions import RecordsCondition
+
         return RecordsCondition.of(
             self.module, self.record_id, query=self.query, min_records=self.min_records
         )

@@ -11,7 +11,7 @@ from dataclasses import fields as options_of
 import pytest
 from support.simulated import by_id, cell, truth
 
-from airflow_provider_zohocrm.client.bulk_read import job_state
+from airflow_provider_zohocrm.client.jobs import job_state
 from airflow_provider_zohocrm.exceptions import ZohoNotFoundError, ZohoTokenThrottledError
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.simulator.options import Options

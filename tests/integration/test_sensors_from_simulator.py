@@ -14,7 +14,12 @@ from airflow_provider_zohocrm import (
     ZohoBulkReadOperator,
     ZohoRecordSensor,
 )
-from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoCRMError, ZohoValidationError
+from airflow_provider_zohocrm.exceptions import (
+    ZohoBulkReadError,
+    ZohoCRMError,
+    ZohoLowCreditsError,
+    ZohoValidationError,
+)
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 
 try:
@@ -193,8 +198,50 @@ def test_a_deferral_carries_what_the_sensor_was_given(simulated):
         "poll_interval": 60,
         "max_poll_interval": 600,
         "api_version": None,
+        "min_credits_remaining": None,
     }
     assert deferred.value.timeout.total_seconds() == 7200 + 180
+
+
+# --- what the looks use --------------------------------------------------------------------------------------------
+
+
+@both_ways
+@pytest.mark.parametrize("of", ["operator", "connection"])
+@pytest.mark.parametrize("kind", [ZohoRecordSensor, ZohoBulkReadJobSensor])
+def test_the_credits_of_others_are_not_spent_on_looks(simulated, connection, tmp_path, deferrable, of, kind):
+    simulator = simulated({"Leads": 1}, job_seconds=3600, credits=200)
+    options = {"module": "Leads", "where": WON}
+    if kind is ZohoBulkReadJobSensor:
+        options = {"job_id": submitted(tmp_path)}
+    if of == "operator":
+        options["min_credits_remaining"] = 50
+    else:
+        extra = {"refresh_token": simulator.refresh_token, "accounts_url": simulator.url}
+        extra["min_credits_remaining"] = 50
+        connection(login=simulator.client_id, password=simulator.client_secret, extra=extra)
+    simulator.state.limits.charge(200 - simulator.state.limits.used() - 53)
+    with pytest.raises(ZohoLowCreditsError, match="min_credits_remaining keeps 50"):
+        run(kind, deferrable, **options)
+    assert simulator.state.limits.used() == 150
+    simulator.state.limits.charge(-3)
+    with pytest.raises(AirflowSkipException, match="min_credits_remaining keeps 50"):
+        run(kind, deferrable, on_low_credits="skip", **options)
+
+
+@both_ways
+def test_all_looks_are_counted(simulated, monkeypatch, deferrable):
+    simulator = simulated({"Leads": 3})
+    Later(
+        monkeypatch,
+        simulator,
+        "/coql",
+        3,
+        lambda: ZohoCRMHook().insert_records("Leads", [{"Last_Name": "Won", "Company": "x"}]),
+    )
+    given = context()
+    run_to_end(lambda: make(ZohoRecordSensor, deferrable, module="Leads", where=WON), given)
+    assert given["ti"].xcoms["api_usage"]["calls"] == len(asked(simulator, "/coql")) == 4
 
 
 # --- bulk read jobs ------------------------------------------------------------------------------------------------

@@ -17,12 +17,9 @@ from typing import Any
 
 def use_the_database_directly() -> None:
     """Read and write Variables as Airflow 3's API server does for a task; Airflow 2 knows no other way."""
-    from airflow.models import Variable
-
     from airflow_provider_zohocrm import _compat
 
-    _compat.Variable = Variable
-    _compat._NO_VARIABLE = {"default_var": None}
+    _compat._CLASSES["Variable"] = ("airflow.models", "airflow.models")
 
 
 def call(conn_id: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests_mock as requests_mock_module
 
-from airflow_provider_zohocrm.client import aio, transport as sync
+from airflow_provider_zohocrm.client import aio, renewal, transport as sync
 from airflow_provider_zohocrm.client.aio import AsyncTransport
 from airflow_provider_zohocrm.client.client import ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
@@ -64,6 +64,7 @@ def clock(monkeypatch):
 
     monkeypatch.setattr(sync, "time", fake)
     monkeypatch.setattr(aio, "time", fake)
+    monkeypatch.setattr(renewal, "time", fake)
     monkeypatch.setattr(aio, "asyncio", FakeAsyncio())
     return fake
 

@@ -5,7 +5,8 @@ import io
 import pytest
 
 from airflow_provider_zohocrm.client import bulk_read
-from airflow_provider_zohocrm.client.bulk_read import job_body, job_failure, job_result, job_state
+from airflow_provider_zohocrm.client.bulk_read import job_body, job_result
+from airflow_provider_zohocrm.client.jobs import job_failure, job_state
 from airflow_provider_zohocrm.client.versions import VERSIONS
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,

@@ -4,13 +4,9 @@ import io
 
 import pytest
 
-from airflow_provider_zohocrm.client.bulk_write import (
-    write_job_body,
-    write_job_failure,
-    write_job_state,
-    written_count,
-)
+from airflow_provider_zohocrm.client.bulk_write import write_job_body
 from airflow_provider_zohocrm.client.hosts import DATA_CENTERS, trusted_download_url
+from airflow_provider_zohocrm.client.jobs import write_job_failure, write_job_state, written_count
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoBulkWriteError,

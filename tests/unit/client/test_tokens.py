@@ -176,7 +176,7 @@ def test_a_token_near_its_end_is_replaced_before_it_is_refused(zoho, clock):
 
 
 def test_tasks_replace_a_token_4_to_6_minutes_before_its_end_each_at_its_own_time(zoho):
-    earlies = {zoho.transport()._early for _ in range(50)}
+    earlies = {zoho.transport()._held._early for _ in range(50)}
     assert len(earlies) == 50
     assert max(earlies) <= 1.2
     assert min(earlies) >= 0.8

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from support.zoho import ACCESS_TOKEN, SECRETS, TOKEN, job, refusal
 
-from airflow_provider_zohocrm.client.bulk_read import job_state
+from airflow_provider_zohocrm.client.jobs import job_state
 from airflow_provider_zohocrm.exceptions import (
     ZohoConfigurationError,
     ZohoNotFoundError,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from airflow_provider_zohocrm.storage.csv_blocks import count_rows
 

@@ -47,6 +47,7 @@ def test_a_trigger_is_rebuilt_from_plain_json(trigger, own):
         "max_poll_interval": 60.0,
         "end_time": None,
         "api_version": None,
+        "min_credits_remaining": None,
     }
     assert through_json(kwargs) == {**shared, **own}
     assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
@@ -57,6 +58,7 @@ def test_it_fires_once_with_an_id_and_no_record(zoho):
     zoho.on("POST", "/crm/v8/coql", NOTHING, NOTHING, ROW)
     (event,) = events_of(record_trigger())
     assert event.pop("message")
+    assert event.pop("api_usage")["calls"] == 3
     assert through_json(event) == {"status": "success", "record_id": "7", "records": 1}
     assert [call.json["select_query"] for call in zoho.calls] == [f"{QUERY} order by id asc limit 0, 1"] * 3
 
