@@ -37,6 +37,9 @@ PUBLIC = {
     "retry_decision": "airflow_provider_zohocrm.retry_policy",
 }
 
+# What triggers may import before they run.
+LIGHT = ("api", "calls", "coql", "jobs", "polling")
+
 
 def imported_by(statement: str) -> set[str]:
     """Tell which top-level packages a statement imports, in a Python of its own."""
@@ -70,6 +73,21 @@ def test_the_root_imports_nothing_heavy():
 def test_parsing_a_dag_file_loads_nothing_heavy_on_top_of_airflow():
     heavy = {"pyarrow", "aiohttp", "pandas", "starlette", "uvicorn"}
     assert not heavy & {name.partition(".")[0] for name in fresh_process()["imported"]}
+
+
+@pytest.mark.parametrize("trigger", ["api_credits", "bulk_read", "bulk_write", "record", "records_changed"])
+def test_the_triggerer_imports_next_to_nothing_in_its_event_loop(trigger):
+    code = (
+        "import sys, airflow.triggers.base; before = set(sys.modules); "
+        f"import airflow_provider_zohocrm.triggers.{trigger}; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    found = done.stdout.splitlines()[-1].split()
+    root = "airflow_provider_zohocrm."
+    ours = {name.removeprefix(root) for name in found if name.startswith(root)}
+    light = {"_compat", "client", "exceptions", "triggers", *(f"client.{name}" for name in LIGHT)}
+    assert {name for name in ours if not name.startswith("triggers.")} <= light
+    assert not {"aiohttp", "orjson", "requests", "tenacity"} & set(found)
 
 
 @pytest.mark.parametrize(("name", "module"), PUBLIC.items())
