@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
 
 _CHECKPOINT = "zoho_bulk_write"
+# Seconds. A trigger must not fire so early.
+_FIRST_POLL_IN_WORKER = 3.0
 
 
 class ZohoBulkWriteOperator(WritingOperator):
@@ -60,7 +62,8 @@ class ZohoBulkWriteOperator(WritingOperator):
         that inserts records twice.
     :param max_credits: end before more API credits than this are spent.
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
-    :param poll_interval: seconds before the first look at a job; it grows by half each time.
+    :param poll_interval: seconds before the first look at a job; it grows by half each time. Left out, it is 10 in the
+        triggerer and 3 in the worker: a job costs 500 credits, a look 1.
     :param max_poll_interval: the longest seconds between two looks.
     :param timeout: seconds after which a job that has not ended fails the task.
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
@@ -111,7 +114,7 @@ class ZohoBulkWriteOperator(WritingOperator):
         durable: bool | str = True,
         max_credits: int | str | None = None,
         deferrable: bool = default_deferrable(),
-        poll_interval: float | str = FIRST_POLL,
+        poll_interval: float | str | None = None,
         max_poll_interval: float | str = LONGEST_POLL,
         timeout: float | str = 6 * 60 * 60,
         **kwargs: Any,
@@ -195,8 +198,9 @@ class ZohoBulkWriteOperator(WritingOperator):
 
     def _waits(self) -> tuple[float, float, float]:
         """Read the first and the longest seconds between two looks, and the seconds a job may take."""
+        first, default = given(self.poll_interval), FIRST_POLL if self.deferrable else _FIRST_POLL_IN_WORKER
         return (
-            seconds(self.poll_interval, "poll_interval"),
+            default if first is None else seconds(first, "poll_interval"),
             seconds(self.max_poll_interval, "max_poll_interval"),
             seconds(self.timeout, "timeout"),
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import default_deferrable
 from airflow_provider_zohocrm.client.calls import names
-from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
+from airflow_provider_zohocrm.client.polling import LONGEST_POLL
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.operators.loading import LoadOperator, WritingOperator, features
 from airflow_provider_zohocrm.operators.parameters import given
@@ -43,7 +43,8 @@ class ZohoUpsertOperator(LoadOperator):
     :param max_jobs_in_flight: how many bulk write jobs Zoho may have at once.
     :param deferrable: wait for bulk write jobs in the triggerer; the default is Airflow's ``[operators]
         default_deferrable``.
-    :param poll_interval: seconds before the first look at a bulk write job; it grows by half each time.
+    :param poll_interval: seconds before the first look at a bulk write job; it grows by half each time. Left out, it is
+        10 in the triggerer and 3 in the worker.
     :param max_poll_interval: the longest seconds between two looks.
     :param timeout: seconds after which a bulk write job that has not ended fails the task.
     """
@@ -77,7 +78,7 @@ class ZohoUpsertOperator(LoadOperator):
         lar_id: str | int | None = None,
         max_jobs_in_flight: int | str = 1,
         deferrable: bool = default_deferrable(),
-        poll_interval: float | str = FIRST_POLL,
+        poll_interval: float | str | None = None,
         max_poll_interval: float | str = LONGEST_POLL,
         timeout: float | str = 6 * 60 * 60,
         **kwargs: Any,

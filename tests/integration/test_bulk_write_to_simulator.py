@@ -6,6 +6,7 @@ import pytest
 from support.running import TaskDeferred, context, run_to_end
 from support.simulated import asked, truth
 
+from airflow_provider_zohocrm.client import job_run
 from airflow_provider_zohocrm.client.bulk_write import BulkWriteApi
 from airflow_provider_zohocrm.exceptions import (
     ZohoBulkWriteError,
@@ -16,6 +17,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoUntrustedHostError,
     ZohoValidationError,
 )
+from airflow_provider_zohocrm.loading import bulk
 from airflow_provider_zohocrm.loading.bulk import BulkLoad
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
 from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
@@ -239,6 +241,30 @@ STEPS = {
     "settle": (BulkLoad, "_settle"),
     "save": (BulkLoad, "_save"),
 }
+
+
+def test_a_job_is_looked_at_sooner_where_no_trigger_could_fire_too_early(simulated, tmp_path, monkeypatch):
+    simulator, slept = simulated(job_seconds=5), []
+
+    class Clock:
+        @staticmethod
+        def time():
+            return simulator.state.clock.now()
+
+        @staticmethod
+        def sleep(seconds):
+            slept.append(seconds)
+            simulator.advance(seconds)
+
+    monkeypatch.setattr(job_run, "time", Clock)
+    monkeypatch.setattr(bulk, "time", Clock)
+    given = {"records": leads(3), "operation": "insert", "poll_interval": None, "max_poll_interval": 60}
+    assert run(tmp_path, **given)["inserted"] == 3
+    assert slept == [pytest.approx(3, abs=1), pytest.approx(4.5, abs=1)]
+    operator = ZohoBulkWriteOperator(**options_of(tmp_path / "later", deferrable=True, **given))
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(context())
+    assert deferred.value.trigger.poll_interval == 10
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
