@@ -79,10 +79,13 @@ class SimulatedZoho:
         lines = self._call("GET", f"/__simulator__/table/{module}").content.splitlines()
         return {record["id"]: record for record in map(json.loads, lines)}
 
-    def journal(self) -> list[dict[str, Any]]:
-        """Return the requests that the CRM has received, oldest first, each with its ``time`` and ``status``."""
+    def journal(self, pattern: str = "") -> list[dict[str, Any]]:
+        """Return the requests that the CRM has received, oldest first, each with its ``time`` and ``status``.
+
+        :param pattern: what must be found in ``GET /path``.
+        """
         entries: list[dict[str, Any]] = self._call("GET", "/__simulator__/requests").json()["requests"]
-        return entries
+        return [each for each in entries if re.search(pattern, f"{each['method']} {each['path']}")]
 
     def counters(self) -> dict[str, Any]:
         """Return what the CRM has counted: calls, statuses, credits and tokens."""

@@ -6,10 +6,9 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
 from tools.files import read_csv
 from tools.processes import wait_for
@@ -88,22 +87,16 @@ def killed_airflow(
         yield running
 
 
-def asked(crm: SimulatedZoho, pattern: str) -> list[dict[str, Any]]:
-    """Return the requests that the CRM has received."""
-    journal = requests.get(f"{crm.url}/__simulator__/requests", timeout=30).json()["requests"]
-    return [each for each in journal if re.search(pattern, f"{each['method']} {each['path']}")]
-
-
 CREATED, FETCHED = "POST /crm/bulk/v8/read$", "/result$"
 
 
 def kill_in_the_middle(airflow: RealAirflow, crm: SimulatedZoho, folder: Path, dag: str) -> str:
     """Start a run, and kill its worker while the second page is fetched and the third job runs."""
     pid = folder / f"{dag}-try-1.pid"
-    before = len(asked(crm, FETCHED))
+    before = len(crm.journal(FETCHED))
     run = airflow.trigger(dag)
     # By then the third job is saved.
-    wait_for("the second page", lambda: len(asked(crm, FETCHED)) == before + 2, timeout=90, interval=0.1)
+    wait_for("the second page", lambda: len(crm.journal(FETCHED)) == before + 2, timeout=90, interval=0.1)
     os.kill(int(pid.read_text()), signal.SIGKILL)
     return run
 
@@ -123,9 +116,9 @@ def test_the_retry_of_a_killed_worker_goes_on(
     run = kill_in_the_middle(killed_airflow, crm, folder, "killed_export")
     killed_airflow.wait_for_run("killed_export", run)
     check(killed_airflow, crm, "killed_export", run)
-    assert [each["status"] for each in asked(crm, CREATED)] == [201] * PAGES
+    assert [each["status"] for each in crm.journal(CREATED)] == [201] * PAGES
     # The page that was being written when the worker died may be fetched again; the first is not.
-    assert len(asked(crm, FETCHED)) <= PAGES + 1
+    assert len(crm.journal(FETCHED)) <= PAGES + 1
     log = killed_airflow.task_log("killed_export", run, "export", 2)
     assert re.search(r"Re-attached to bulk read job \d+ of page 3, submitted by try 1", log)
     # Nothing is left of the checkpoint, so that "Clear" runs it again.
@@ -136,14 +129,14 @@ def test_the_retry_of_a_killed_worker_goes_on(
 def test_clear_after_a_kill_runs_it_again(
     killed_airflow: RealAirflow, crm: SimulatedZoho, folder: Path
 ) -> None:
-    before = len(asked(crm, CREATED))
+    before = len(crm.journal(CREATED))
     run = kill_in_the_middle(killed_airflow, crm, folder, "cleared_export")
     with pytest.raises(RunFailedError):
         killed_airflow.wait_for_run("cleared_export", run)
-    assert len(asked(crm, CREATED)) == before + 3
+    assert len(crm.journal(CREATED)) == before + 3
     body = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
     killed_airflow.api("POST", "/dags/cleared_export/clearTaskInstances", json=body)
     killed_airflow.wait_for_run("cleared_export", run)
     check(killed_airflow, crm, "cleared_export", run)
-    assert len(asked(crm, CREATED)) == before + 3 + PAGES
+    assert len(crm.journal(CREATED)) == before + 3 + PAGES
     assert "The task was cleared" in killed_airflow.task_log("cleared_export", run, "export", 2)

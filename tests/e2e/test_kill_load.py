@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
 from tools.processes import wait_for
 from tools.real_airflow import RealAirflow
@@ -93,12 +91,6 @@ def killed_airflow(
         yield running
 
 
-def asked(crm: SimulatedZoho, pattern: str) -> int:
-    """Count the requests that the CRM has received."""
-    journal = requests.get(f"{crm.url}/__simulator__/requests", timeout=30).json()["requests"]
-    return sum(bool(re.search(pattern, f"{each['method']} {each['path']}")) for each in journal)
-
-
 def rows_of(paths: list[str]) -> list[int]:
     return [json.loads(line)["index"] for path in paths for line in Path(path).read_text().splitlines()]
 
@@ -110,7 +102,7 @@ def test_the_retry_of_a_killed_worker_goes_on(
     killed_airflow: RealAirflow, crm: SimulatedZoho, folder: Path, dag: str, calls: str
 ) -> None:
     run = killed_airflow.trigger(dag)
-    wait_for("some calls", lambda: asked(crm, calls) >= CALLS_BEFORE_THE_KILL, timeout=90, interval=0.1)
+    wait_for("some calls", lambda: len(crm.journal(calls)) >= CALLS_BEFORE_THE_KILL, timeout=90, interval=0.1)
     os.kill(int((folder / f"{dag}-try-1.pid").read_text()), signal.SIGKILL)
     killed_airflow.wait_for_run(dag, run)
     result = killed_airflow.xcom(dag, run, "load")
