@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -24,7 +24,7 @@ def module_uri(host: str, organisation: str, module: str) -> str:
     :param module: API name.
     :return: e.g. ``zohocrm://www.zohoapis.eu/org20012345/Leads``.
     """
-    return f"{SCHEME}://{host.lower()}/{organisation}/{module}"
+    return f"{SCHEME}://{host.lower()}/{quote(organisation, safe='')}/{module}"
 
 
 def create_asset(*, host: str, organisation: str, module: str, extra: dict[str, Any] | None = None) -> Asset:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GRANT_TYPES = ("refresh_token", "client_credentials")
 TOKEN_STORES = ("variable", "file", "memory")
 
+_ORGANISATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 
 
@@ -148,7 +149,7 @@ class ZohoCredentials:
             token_store=token_store(),
             min_credits_remaining=_credits(text("min_credits_remaining"), name),
             verify=verify,
-            organisation=_organisation(text("organization"), soid),
+            organisation=_organisation(text("organization"), soid, name),
         )
 
     @property
@@ -201,7 +202,12 @@ def _credits(given: str, name: str) -> int | None:
     return int(given) if given else None
 
 
-def _organisation(given: str, soid: str) -> str:
+def _organisation(given: str, soid: str, conn: str) -> str:
     """Name the organisation as the addresses of its web pages do: ``org20012345``, or the name of a sandbox."""
+    if given and not _ORGANISATION.fullmatch(given):
+        raise ZohoConfigurationError(
+            f"{conn}: Organisation ID is {given!r}; it must be what stands after /crm/ in the address of a page of Zoho "
+            "CRM, e.g. org20012345"
+        )
     name = given or soid.rpartition(".")[2]
     return f"org{name}" if name.isdigit() else name

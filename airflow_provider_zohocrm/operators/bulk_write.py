@@ -274,11 +274,12 @@ class ZohoBulkWriteOperator(WritingOperator):
                     self._defer(load, timeout)
         finally:
             self._push(context, load.summary, outcome.shown)
-        checkpoint.delete()
         self.log.info("Wrote to %s: %s", self.module, load.summary)
         self._note_schema(hook, load.progress)
         schema = schema_of(load.progress["schema"])
         self._tell(context, hook, load.summary, schema, load.progress["job_ids"])
+        # Last of all: whatever fails before it, a retry does not write again.
+        checkpoint.delete()
         self._check(outcome, allowed)
         return load.summary
 

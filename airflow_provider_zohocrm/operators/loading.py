@@ -270,9 +270,10 @@ class LoadOperator(WritingOperator):
             load.run()
         finally:
             self._push(context, load.summary, load.outcome.shown)
-        checkpoint.delete()
         self.log.info("Wrote to %s: %s", self.module, load.summary)
         self._tell(context, hook, load.summary, schema_of(None, None, hook.known_fields(self.module)))
+        # Last of all: whatever fails before it, a retry does not write again.
+        checkpoint.delete()
         self._check(load.outcome, allowed)
         return load.summary
 

@@ -21,6 +21,7 @@ from airflow_provider_zohocrm.loading import bulk
 from airflow_provider_zohocrm.loading.bulk import BulkLoad
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
 from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
+from airflow_provider_zohocrm.operators.insert import ZohoInsertOperator
 from airflow_provider_zohocrm.storage import open_record_writer, read_records
 
 UPLOAD, CREATE = "POST /crm/v8/upload", "POST /crm/bulk/v8/write"
@@ -241,6 +242,32 @@ STEPS = {
     "settle": (BulkLoad, "_settle"),
     "save": (BulkLoad, "_save"),
 }
+
+
+class BrokenEvents(dict):
+    """Airflow's events of outlets, where one cannot be told."""
+
+    def __missing__(self, outlet):
+        raise ValueError("no event today")
+
+
+@pytest.mark.parametrize("operator", [ZohoInsertOperator, ZohoBulkWriteOperator])
+def test_what_fails_after_the_records_are_written_does_not_write_them_again(simulated, tmp_path, operator):
+    simulator, store = simulated({"Leads": 2}), Store()
+    kinds = {"operation": "insert", "deferrable": False, "poll_interval": 0.01}
+    more = kinds if operator is ZohoBulkWriteOperator else {}
+
+    def load(number, **events):
+        given = {**try_of(store, number), **events}
+        made = operator(
+            task_id="t", module="Leads", records=leads(3), results_path=str(tmp_path / "r.jsonl"), **more
+        )
+        return made.execute(given)
+
+    with pytest.raises(ValueError, match="no event today"):
+        load(1, outlet_events=BrokenEvents())
+    assert load(2)["inserted"] == 3
+    assert len(list(simulator.table("Leads"))) == 5
 
 
 def test_a_job_is_looked_at_sooner_where_no_trigger_could_fire_too_early(simulated, tmp_path, monkeypatch):
