@@ -279,7 +279,7 @@ _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Shared]] =
 
 @asynccontextmanager
 async def shared_transport(
-    key: Hashable, make: Callable[[], AsyncTransport]
+    key: Hashable, make: Callable[[], Awaitable[AsyncTransport]]
 ) -> AsyncIterator[AsyncTransport]:
     """Use one transport, with one session and one token, together with all that give the same key on this event loop.
 
@@ -289,9 +289,11 @@ async def shared_transport(
     :param make: makes the transport if there is none.
     """
     transports = _shared.setdefault(asyncio.get_running_loop(), {})
-    shared = transports.get(key)
-    if shared is None:
-        shared = transports[key] = _Shared(make())
+    if key not in transports:
+        made = _Shared(await make())
+        # Others may have come meanwhile.
+        transports.setdefault(key, made)
+    shared = transports[key]
     shared.users += 1
     try:
         # Entered by each: the first may be cancelled before it has opened the session.

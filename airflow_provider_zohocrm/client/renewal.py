@@ -235,7 +235,7 @@ class Renewal:
             if token is not None:
                 return token
             begun = self._clock()
-            claim = yield from self._ask(self._store.read, claim_name(self._key))
+            claim = yield from self._read(claim_name(self._key))
             if self._is_held(claim):
                 yield from self._wait()
             elif (yield from self._claim(claim, begun)):
@@ -244,7 +244,7 @@ class Renewal:
                     return token
 
     def _stored(self) -> Steps[Token | None]:
-        text = yield from self._ask(self._store.read, token_name(self._key))
+        text = yield from self._read(token_name(self._key))
         if not self._has_begun:
             self._has_begun, self._began_with = True, text
         token = token_of(text)
@@ -305,7 +305,7 @@ class Renewal:
             # Who took long to write may have written over a claim that had settled: it gives that task time to mint.
             settle = min(max(_SETTLE, 4 * (self._clock() - begun)), _LONGEST_SETTLE)
             yield self._pause(settle)
-            found = yield from self._ask(self._store.read, name)
+            found = yield from self._read(name)
             if found == seen:
                 raise _StoreError(LookupError("what was written cannot be read"))
             won = found == mine
@@ -392,7 +392,7 @@ class Renewal:
         name = claim_name(self._key)
         if isinstance(self._store, SwappingTokenStore):
             return bool((yield from self._ask(self._store.swap, name, self._mine, text)))
-        if (yield from self._ask(self._store.read, name)) != self._mine:
+        if (yield from self._read(name)) != self._mine:
             return False
         yield from self._ask(self._store.write, name, text)
         return True
@@ -406,6 +406,14 @@ class Renewal:
         except Exception as error:  # noqa: BLE001  # whatever the store has: a token can always be minted
             # Without its cause, whose text may quote the statement that failed, and with it the token.
             raise _StoreError(error) from None
+
+    def _read(self, name: str) -> Steps[str | None]:
+        text = yield from self._ask(self._store.read, name)
+        # Stores of other makers, such as Redis, return bytes.
+        found = text.decode(errors="replace") if isinstance(text, bytes) else text
+        if found is not None and not isinstance(found, str):
+            raise _StoreError(TypeError("what was read is no text"))
+        return found
 
     def _pause(self, seconds: float) -> Pause:
         return Pause(seconds * self._uniform(0.8, 1.2))

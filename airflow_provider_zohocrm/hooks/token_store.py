@@ -117,8 +117,28 @@ class FileTokenStore:
         return folder
 
 
+class UnavailableTokenStore:
+    """Stands for a store that could not be opened, whose tokens the process then keeps to itself.
+
+    :param reason: why.
+    """
+
+    def __init__(self, reason: Exception) -> None:
+        self._reason = reason
+
+    def read(self, name: str) -> str | None:  # noqa: ARG002  # as all stores
+        """Say that there is no store."""
+        raise self._reason
+
+    def write(self, name: str, text: str) -> None:  # noqa: ARG002  # as all stores
+        """Say that there is no store."""
+        raise self._reason
+
+
 def token_store(credentials: ZohoCredentials) -> TokenStore:
     """Return the store that a connection names, or else ``[zohocrm] token_store`` in Airflow's configuration.
+
+    It may block: one of the user's own is imported and opened.
 
     :param credentials: those of the connection.
     :raises ZohoConfigurationError: if there is no such store.
@@ -133,11 +153,21 @@ def token_store(credentials: ZohoCredentials) -> TokenStore:
         return VariableTokenStore(credentials)
     if chosen == "file":
         return FileTokenStore()
-    return PROCESS_TOKENS if chosen == "memory" else _own_store(chosen)
+    if chosen == "memory":
+        return PROCESS_TOKENS
+    kind = _own_class(chosen)
+    try:
+        return _opened(kind)
+    except Exception as error:  # noqa: BLE001  # whatever it has: a token can always be minted
+        return UnavailableTokenStore(error)
 
 
 @cache
-def _own_store(path: str) -> TokenStore:
+def _opened(kind: type[TokenStore]) -> TokenStore:
+    return kind()
+
+
+def _own_class(path: str) -> type[TokenStore]:
     module, _, name = path.rpartition(".")
     try:
         found = getattr(import_module(module), name)
@@ -151,5 +181,5 @@ def _own_store(path: str) -> TokenStore:
         raise ZohoConfigurationError(
             f"Token store {path!r} is no class with the methods read(name) and write(name, text)"
         )
-    store: TokenStore = found()
-    return store
+    kind: type[TokenStore] = found
+    return kind

@@ -308,10 +308,10 @@ class ZohoCRMAsyncHook(BaseHook):
         except ZohoCRMError as error:
             raise without_frames(error)  # noqa: B904  # the same error; its frames hold the connection
 
-        def make() -> AsyncTransport:
+        async def make() -> AsyncTransport:
             return AsyncTransport(
                 credentials,
-                store=token_store(credentials),
+                store=await sync_to_async(token_store, credentials),
                 policy=RetryPolicy(retries=self.retries),
                 timeout=self.timeout,
                 on_token=async_mask_secret,

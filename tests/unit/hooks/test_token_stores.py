@@ -57,12 +57,44 @@ class OwnStore:
         self.texts[name] = text
 
 
+class BytesStore(OwnStore):
+    """As over Redis, which returns bytes."""
+
+    def read(self, name):
+        found = super().read(name)
+        return None if found is None else found.encode()
+
+
+class OddStore(OwnStore):
+    """Returns what is no text."""
+
+    def read(self, name):
+        return 7
+
+
+class DownStore(OwnStore):
+    """Cannot be opened."""
+
+    def __init__(self):
+        raise ConnectionError("the store is down, password=hunter2")
+
+
+class SlowStore(OwnStore):
+    """Takes its time to open, and tells where."""
+
+    opened_in: ClassVar[list[threading.Thread]] = []
+
+    def __init__(self):
+        self.opened_in.append(threading.current_thread())
+
+
 @pytest.fixture(autouse=True)
 def nothing_in_the_own_store():
     OwnStore.texts.clear()
+    stores._opened.cache_clear()
 
 
-@pytest.fixture(params=["variable", "file", f"{__name__}.OwnStore"])
+@pytest.fixture(params=["variable", "file", f"{__name__}.OwnStore", f"{__name__}.BytesStore"])
 def shared(request, connection, variables, temporary, monkeypatch):
     connection(extra={"auth_store": request.param})
     return request.param
@@ -123,6 +155,31 @@ def test_a_store_that_does_not_exist_fails_before_any_request(connection, zoho, 
         ZohoCRMHook().get_organization()
     assert not [word for word in words if word not in str(caught.value)]
     assert zoho.mocker.request_history == []
+
+
+@pytest.mark.parametrize("store", ["DownStore", "OddStore"])
+def test_a_store_that_is_of_no_use_costs_one_warning(connection, zoho, no_waiting, caplog, store):
+    connection(extra={"auth_store": f"{__name__}.{store}"})
+    renewal._warned.clear()
+    zoho.on("GET", "/crm/v8/org", ORGANISATION)
+    for _ in range(2):
+        ZohoCRMHook().get_organization()
+    assert zoho.mints == 1
+    assert len([one for one in caplog.messages if "cannot be shared" in one]) == 1
+    assert "hunter2" not in caplog.text
+
+
+def test_a_store_is_opened_beside_the_event_loop(connection, zoho):
+    connection(extra={"auth_store": f"{__name__}.SlowStore"})
+    zoho.on("GET", "/crm/bulk/v8/read/7", job("7", "ADDED"))
+
+    async def look():
+        async with ZohoCRMAsyncHook() as hook:
+            await hook.get_bulk_read_job("7")
+
+    asyncio.run(look())
+    (thread,) = SlowStore.opened_in
+    assert thread is not threading.current_thread()
 
 
 def test_a_wrong_configuration_is_named(silent, zoho, monkeypatch):
