@@ -166,7 +166,8 @@ class Renewal:
 
     :param store: where the token is kept.
     :param key: hash of the credentials.
-    :param policy: how often a mint is repeated; with no retries a throttled one is not waited for either.
+    :param policy: how often a mint is repeated; with no retries, or none that wait for a minute, a throttled
+        one is not waited for either.
     :param refused: values of tokens that Zoho has just refused.
     :param early: factor on the 5 minutes before its end at which a token is replaced.
     :param told: tokens that are masked already; it grows.
@@ -283,7 +284,7 @@ class Renewal:
         return others and self._unchanged < _STALE
 
     def _wait(self) -> Steps[None]:
-        if self._waited > _PATIENCE + _STALE:
+        if self._waited > (_PATIENCE if self._policy.longest >= _THROTTLED else 0) + _STALE:
             raise ZohoTokenThrottledError(
                 f"{TOKEN_CALL}: other tasks have been trying for {self._waited / 60:.0f} minutes to get the access token "
                 "that this one needs, too. Zoho mints 10 tokens in 10 minutes; their logs tell what it answered."
@@ -341,7 +342,8 @@ class Renewal:
     def _pause_after(self, error: ZohoCRMError, attempt: int, waited: float) -> float | None:
         """Decide the seconds until the next try, or None for no other."""
         if isinstance(error, ZohoTokenThrottledError):
-            return _THROTTLED if self._policy.retries and waited < _PATIENCE else None
+            patient = self._policy.retries and self._policy.longest >= _THROTTLED
+            return _THROTTLED if patient and waited < _PATIENCE else None
         if attempt > self._policy.retries or not self._policy.is_retryable(error, TOKEN_CALL):
             return None
         return self._policy.wait(error, attempt, TOKEN_CALL)

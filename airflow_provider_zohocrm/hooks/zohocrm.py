@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from airflow_provider_zohocrm.extraction.extract import ExtractResult
 
 DEFAULT_RETRIES = RetryPolicy().retries
+LONGEST_WAIT = RetryPolicy().longest
 # Hooks that are entered within so many seconds share what was fetched of a connection.
 _CONNECTION_LIFE = 30.0
 
@@ -61,6 +62,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     :param timeout: seconds to connect and between two bytes, or a pair of both.
     :param retries: how often a call is repeated after a failure that may pass; the default outlasts some minutes.
+    :param longest_wait: the longest seconds that Zoho may ask to wait before such a repetition; beyond it the call fails.
     :param min_credits_remaining: API credits that the organisation must have left after each call, in place of the
         connection's; 0 for no bound.
     :param usage: counts what is used; None for one of its own.
@@ -78,6 +80,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         api_version: str | None = None,
         timeout: Timeout = DEFAULT_TIMEOUT,
         retries: int = DEFAULT_RETRIES,
+        longest_wait: float = LONGEST_WAIT,
         min_credits_remaining: int | None = None,
         usage: Usage | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         self.api_version = api_version
         self.timeout = timeout
         self.retries = retries
+        self.longest_wait = longest_wait
         self.min_credits_remaining = min_credits_remaining
         self._usage = usage or Usage()
 
@@ -122,7 +126,8 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
     @cached_property
     def transport(self) -> Transport:
         """What sends the calls; made from the connection on first use."""
-        transport = self._transport(self.timeout, RetryPolicy(retries=self.retries), usage=self._usage)
+        policy = RetryPolicy(retries=self.retries, longest=self.longest_wait)
+        transport = self._transport(self.timeout, policy, usage=self._usage)
         bound = transport.credentials.min_credits_remaining
         self._usage.min_remaining = (
             bound if self.min_credits_remaining is None else self.min_credits_remaining
@@ -276,6 +281,7 @@ class ZohoCRMAsyncHook(BaseHook):
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     :param timeout: seconds for a whole call.
     :param retries: how often a call is repeated after a failure that may pass.
+    :param longest_wait: the longest seconds that Zoho may ask to wait before such a repetition; beyond it the call fails.
     :param min_credits_remaining: API credits that the organisation must have left after each call, in place of the
         connection's; 0 for no bound.
     """
@@ -287,6 +293,7 @@ class ZohoCRMAsyncHook(BaseHook):
         api_version: str | None = None,
         timeout: float = 60.0,
         retries: int = DEFAULT_RETRIES,
+        longest_wait: float = LONGEST_WAIT,
         min_credits_remaining: int | None = None,
     ) -> None:
         super().__init__()
@@ -294,6 +301,7 @@ class ZohoCRMAsyncHook(BaseHook):
         self.api_version = api_version
         self.timeout = timeout
         self.retries = retries
+        self.longest_wait = longest_wait
         self.min_credits_remaining = min_credits_remaining
         self.usage = Usage(min_remaining=min_credits_remaining)
         """What was asked of Zoho by this hook so far."""
@@ -308,18 +316,20 @@ class ZohoCRMAsyncHook(BaseHook):
         except ZohoCRMError as error:
             raise without_frames(error)  # noqa: B904  # the same error; its frames hold the connection
 
+        policy = RetryPolicy(retries=self.retries, longest=self.longest_wait)
+
         async def make() -> AsyncTransport:
             return AsyncTransport(
                 credentials,
                 store=await sync_to_async(token_store, credentials),
-                policy=RetryPolicy(retries=self.retries),
+                policy=policy,
                 timeout=self.timeout,
                 on_token=async_mask_secret,
                 blocking=sync_to_async,
             )
 
         transport = await self._exit.enter_async_context(
-            shared_transport((credentials, self.timeout, self.retries), make)
+            shared_transport((credentials, self.timeout, policy), make)
         )
         if self.min_credits_remaining is None:
             self.usage.min_remaining = credentials.min_credits_remaining

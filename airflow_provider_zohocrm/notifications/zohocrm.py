@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 _CREATES = ("task", "note")
 # A notification must not hold up who sends it: the DAG processor, or the triggerer.
 _RETRIES = 2
-_TIMEOUT = (5.0, 30.0)
+_LONGEST_WAIT = 5.0
+_TIMEOUT = (5.0, 10.0)
 # Zoho's lengths of text fields; what is longer would be refused.
 _LONGEST_SUBJECT = 255
 _LONGEST_TITLE = 120
@@ -151,7 +152,11 @@ class ZohoCRMTaskNotifier(BaseNotifier):
 
         module, record = self.record()
         hook = ZohoCRMHook(
-            self.zohocrm_conn_id, api_version=given(self.api_version), retries=_RETRIES, timeout=_TIMEOUT
+            self.zohocrm_conn_id,
+            api_version=given(self.api_version),
+            retries=_RETRIES,
+            longest_wait=_LONGEST_WAIT,
+            timeout=_TIMEOUT,
         )
         (result,) = hook.insert_records(module, [record])
         if result.get("status") != "success":

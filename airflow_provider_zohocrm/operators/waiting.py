@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
-from airflow_provider_zohocrm.triggers.outages import raise_low_credits
+from airflow_provider_zohocrm.triggers.events import failed
+from airflow_provider_zohocrm.triggers.outages import GRACE
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.client.job_run import JobRun
@@ -50,7 +51,7 @@ def deferral(
             min_credits_remaining=min_credits_remaining,
         ),
         # A back-stop for a trigger that never fires; the trigger's own deadline comes first.
-        "timeout": timedelta(seconds=max(0.0, end_time - time.time()) + 10 * max_poll_interval),
+        "timeout": timedelta(seconds=max(0.0, end_time - time.time()) + GRACE + 10 * max_poll_interval),
     }
 
 
@@ -61,13 +62,12 @@ def check_event(
 
     What has become of the jobs it names is for the export to see: it knows what to keep of them.
 
-    :param error: what to raise if the trigger failed.
-    :raises ZohoCRMError: if a job did not end in time, or the trigger failed.
+    :param error: what to raise if the trigger failed with no error of this package.
+    :raises ZohoCRMError: if a job did not end in time, or what the trigger failed with.
     :raises ZohoLowCreditsError: if the trigger looks no more because API credits are to be left for others.
     """
     told = event if isinstance(event, dict) else {}
-    raise_low_credits(told)
     if told.get("status") == "timeout":
         raise export.timed_out(timeout)
     if told.get("status") != "success" and not (told.get("status") == "error" and told.get("jobs")):
-        raise error(str(told.get("message") or f"The trigger sent an unknown event: {event!r}"))
+        raise failed(event, error)

@@ -16,7 +16,8 @@ from airflow_provider_zohocrm._compat import (
 )
 from airflow_provider_zohocrm.exceptions import ZohoCRMError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
-from airflow_provider_zohocrm.triggers.outages import PASSING, pause_after, raise_low_credits
+from airflow_provider_zohocrm.triggers.events import failed
+from airflow_provider_zohocrm.triggers.outages import PASSING, pause_after
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm._compat import BaseTrigger, Context
@@ -87,13 +88,11 @@ class ZohoSensor(ZohoOperator, BaseSensorOperator):  # type: ignore[misc]  # Air
         :return: what was seen.
         """
         told = event if isinstance(event, dict) else {}
-        raise_low_credits(told)
-        message = str(told.get("message") or f"The trigger sent an unknown event: {event!r}")
         if told.get("status") == "success":
             return self._told(told)
         if told.get("status") == "timeout":
-            raise self._ending(sensor_timeout(f"{message}: {self.timeout:g} s"), soft=True)
-        raise self._ending(ZohoCRMError(message), soft=self._is_outcome(told))
+            raise self._ending(sensor_timeout(f"{told['message']}: {self.timeout:g} s"), soft=True)
+        raise self._ending(failed(event, ZohoCRMError), soft=self._is_outcome(told))
 
     @abstractmethod
     def _look(self) -> dict[str, Any] | None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.exceptions import ZohoLowCreditsError
+from airflow_provider_zohocrm.triggers.events import failure, low_credits
 from airflow_provider_zohocrm.triggers.outages import (
     PASSING,
     RETRIES_PER_LOOK,
+    TOO_LONG,
     imported_hooks,
-    low_credits,
     pause_after,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class ConditionTrigger(BaseTrigger):
             finally:
                 used = {"api_usage": dict(hook.usage.counts)} if hook.usage.calls else {}
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
-            event = {"status": "error", "message": f"{type(error).__name__}: {error}"}
+            event = failure(error)
         yield TriggerEvent({**event, **used})  # type: ignore[no-untyped-call]  # Airflow's
 
     async def _wait(self, hook: ZohoCRMAsyncHook, condition: Condition) -> dict[str, Any]:
@@ -116,9 +118,12 @@ class ConditionTrigger(BaseTrigger):
             first = False
             try:
                 self._before_look(hook.usage)
-                seen = condition.seen(call, await hook.send(call), hook.usage)
+                answer = await within(hook.send(call), self.end_time)
+                seen = condition.seen(call, answer, hook.usage)
             except ZohoLowCreditsError as error:
                 return low_credits(error)
+            except TOO_LONG:
+                break
             except PASSING as error:
                 pause = pause_after(error)
                 self.log.warning("Looking for %s failed, going on: %s", condition, error)

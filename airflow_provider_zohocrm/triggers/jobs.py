@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
 from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoLowCreditsError, ZohoNotFoundError
+from airflow_provider_zohocrm.triggers.events import failure, low_credits
 from airflow_provider_zohocrm.triggers.outages import (
     PASSING,
     RETRIES_PER_LOOK,
+    TOO_LONG,
     imported_hooks,
-    low_credits,
     pause_after,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ class JobTrigger(BaseTrigger):
             finally:
                 used = {"api_usage": dict(hook.usage.counts)} if hook.usage.calls else {}
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
-            event = self._event(self.job_ids[0], "error", message=f"{type(error).__name__}: {error}")
+            event = {**failure(error), "job_id": self.job_ids[0]}
         finally:
             JobTrigger._waiting -= 1
         # Also of looks that failed; those of a triggerer that died are told by nobody.
@@ -136,12 +138,13 @@ class JobTrigger(BaseTrigger):
             await asyncio.sleep(max(least, min(max(delay, pause), left)))
             first = False
             try:
-                job = await self._look(hook, head)
+                job = await within(self._look(hook, head), self.end_time)
             except ZohoNotFoundError as error:
-                message = f"{type(error).__name__}: {error}"
-                return self._event(head, "error", message=message, jobs={head: "NOT FOUND"})
+                return {**failure(error), "job_id": head, "jobs": {head: "NOT FOUND"}}
             except ZohoLowCreditsError as error:
                 return {**low_credits(error), "job_id": head}
+            except TOO_LONG:
+                break
             except PASSING as error:
                 pause = pause_after(error)
                 self.log.warning("Looking at %s %s failed, going on: %s", self.what, head, error)
@@ -167,8 +170,8 @@ class JobTrigger(BaseTrigger):
         states = {}
         for job_id in self.job_ids[1:]:
             try:
-                said, kind = self._state(await self._look(hook, job_id))
-            except ZohoCRMError as error:
+                said, kind = self._state(await within(self._look(hook, job_id), self.end_time))
+            except (ZohoCRMError, TOO_LONG) as error:
                 # There is work for the worker; it will see.
                 self.log.info("%s %s is left to the worker: %s", self.what, job_id, error)
                 break

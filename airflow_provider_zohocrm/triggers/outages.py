@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
-    ZohoLowCreditsError,
     ZohoRateLimitError,
     ZohoServerError,
     ZohoTokenThrottledError,
     ZohoTransportError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 # Who waits goes on after a failure anyway, so a single look need not be patient.
 RETRIES_PER_LOOK = 2
@@ -22,7 +25,23 @@ PASSING = (ZohoTransportError, ZohoServerError, ZohoRateLimitError, ZohoTokenThr
 # No token is minted for 10 minutes after Zoho has throttled that (reference sheet §1.5).
 _THROTTLE_PAUSE = 600.0
 
+GRACE = 20.0
+"""Seconds that the last look may take."""
+TOO_LONG = asyncio.TimeoutError
+"""What :func:`within` raises."""
+
+T = TypeVar("T")
 _hooks: list[Any] = []
+
+
+async def within(look: Coroutine[Any, Any, T], end_time: float | None) -> T:
+    """Await a look, past the deadline for a short while at most.
+
+    :param end_time: Unix time of the deadline, or None.
+    :raises TOO_LONG: if it takes longer.
+    """
+    left = None if end_time is None else max(0.0, end_time - time.time()) + GRACE
+    return await asyncio.wait_for(look, left)
 
 
 async def imported_hooks() -> Any:
@@ -30,24 +49,6 @@ async def imported_hooks() -> Any:
     if not _hooks:
         _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
     return _hooks[0]
-
-
-def low_credits(error: ZohoLowCreditsError) -> dict[str, Any]:
-    """Tell in an event that API credits are to be left for others."""
-    return {
-        "status": "low_credits",
-        "message": str(error),
-        "credits_remaining": error.remaining,
-        "min_credits_remaining": error.wanted,
-    }
-
-
-def raise_low_credits(event: dict[str, Any]) -> None:
-    """Raise what :func:`low_credits` has told, in the task."""
-    if event.get("status") == "low_credits":
-        raise ZohoLowCreditsError(
-            str(event["message"]), remaining=event["credits_remaining"], wanted=event["min_credits_remaining"]
-        )
 
 
 def pause_after(error: Exception) -> float:

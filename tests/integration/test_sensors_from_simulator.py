@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 
 import pytest
-from support.running import TaskDeferred, context, run_to_end
+from support.running import TaskDeferred, context, events_of, run_to_end
 from support.simulated import asked, truth
 
 from airflow_provider_zohocrm import (
+    RecordTrigger,
     ZohoApiCreditsSensor,
     ZohoBulkReadJobSensor,
     ZohoBulkReadOperator,
     ZohoRecordSensor,
+    retry_decision,
 )
 from airflow_provider_zohocrm.exceptions import (
+    ZohoAPIError,
     ZohoBulkReadError,
     ZohoCRMError,
     ZohoLowCreditsError,
+    ZohoPermissionError,
+    ZohoScopeError,
     ZohoValidationError,
 )
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
@@ -227,6 +232,60 @@ def test_the_credits_of_others_are_not_spent_on_looks(simulated, connection, tmp
     simulator.state.limits.charge(-3)
     with pytest.raises(AirflowSkipException, match="min_credits_remaining keeps 50"):
         run(kind, deferrable, on_low_credits="skip", **options)
+
+
+@pytest.mark.parametrize("fault", ["throttled", "slow"])
+def test_the_deadline_ends_a_look_that_waits(simulated, monkeypatch, fault):
+    from airflow_provider_zohocrm.triggers import outages
+
+    monkeypatch.setattr(outages, "GRACE", 0.5)
+    simulator = simulated({"Leads": 1})
+    if fault == "throttled":
+        simulator.configure(mint_limit=0)
+    else:
+        simulator.configure(latency=60)
+    begun = time.monotonic()
+    trigger = RecordTrigger("zohocrm_default", "Leads", "1", end_time=time.time() + 1, poll_interval=0.1)
+    (event,) = events_of(trigger)
+    assert event["status"] == "timeout"
+    assert time.monotonic() - begun < 30
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "action"),
+    [
+        ("OAUTH_SCOPE_MISMATCH", 401, ZohoScopeError, "fail"),
+        ("NO_PERMISSION", 403, ZohoPermissionError, "fail"),
+        ("INVALID_QUERY", 400, ZohoAPIError, "fail"),
+    ],
+)
+def test_retry_policies_know_what_was_met_in_the_triggerer(
+    simulated, monkeypatch, deferrable, code, status, kind, action
+):
+    simulator = simulated({"Leads": 3})
+
+    def refuse():
+        body = {"code": code, "details": {}, "message": "no", "status": "error"}
+        simulator.add_fault("status", path="/coql", status=status, body=body, count=None)
+
+    Later(monkeypatch, simulator, "/coql", 1, refuse)
+    with pytest.raises(ZohoCRMError) as raised:
+        run(ZohoRecordSensor, deferrable, module="Leads", where=WON)
+    assert type(raised.value) is kind
+    assert (raised.value.code, raised.value.status) == (code, status)
+    assert retry_decision(raised.value).action == action
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"status": "low_credits", "message": "few", "credits_remaining": 3, "min_credits_remaining": 9}, "odd"],
+)
+def test_never_fail_skips_whatever_the_trigger_says(simulated, event):
+    simulated({"Leads": 1})
+    sensor = make(ZohoRecordSensor, True, module="Leads", where=WON, never_fail=True)
+    with pytest.raises(AirflowSkipException):
+        sensor.execute_complete(context(), event)
 
 
 @both_ways
