@@ -566,7 +566,11 @@ class Extraction:
         deleted = None
         if request.include_deleted is not None:
             deleted = write_deleted(
-                self._api, request.module, request.include_deleted, request.window, request.output_path
+                self._api,
+                request.module,
+                request.include_deleted,
+                request.deleted_window,
+                request.output_path,
             )
             log.info("Wrote %d tombstones of %s to %s", deleted["records"], request.module, deleted["path"])
         self._count_usage()

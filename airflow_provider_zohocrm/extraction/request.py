@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client.calls import field_names, module_name, names
@@ -16,6 +16,7 @@ from airflow_provider_zohocrm.storage import file_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from airflow_provider_zohocrm.client.records import Moment
     from airflow_provider_zohocrm.storage.values import OnTypeError
@@ -44,6 +45,7 @@ class ExtractRequest:
     max_jobs_in_flight: int = 1
     on_type_error: OnTypeError = "fail"
     include_deleted: str | None = None
+    deleted_since: datetime | None = None
     poll_interval: float = FIRST_POLL
     max_poll_interval: float = LONGEST_POLL
 
@@ -67,12 +69,14 @@ class ExtractRequest:
         max_jobs_in_flight: int = 1,
         on_type_error: OnTypeError = "fail",
         include_deleted: bool | str | None = None,
+        deleted_since: datetime | None = None,
         poll_interval: float = FIRST_POLL,
         max_poll_interval: float = LONGEST_POLL,
         **options: Any,
     ) -> ExtractRequest:
         """Check what is asked for.
 
+        :param deleted_since: where the tombstones begin, if not where the records do.
         :param options: those of :data:`LISTS_ONLY`, as in ``get_records``.
         :raises ZohoValidationError: for what cannot be right.
         """
@@ -110,9 +114,15 @@ class ExtractRequest:
             max_jobs_in_flight=max_jobs_in_flight,
             on_type_error=on_type_error,
             include_deleted=kind_of(include_deleted),
+            deleted_since=deleted_since,
             poll_interval=poll_interval,
             max_poll_interval=max_poll_interval,
         )
+
+    @property
+    def deleted_window(self) -> Window:
+        """Which tombstones are written, by ``deleted_time``."""
+        return self.window if self.deleted_since is None else replace(self.window, since=self.deleted_since)
 
     def described(self) -> dict[str, Any]:
         """Describe the request as plain JSON, for the manifest and to tell one request from another."""

@@ -66,10 +66,11 @@ class _Run(NamedTuple):
             return self.request
         return replace(self.request, window=Window.of(*state["window"]))
 
-    def move_watermark(self, result: ExtractResult) -> None:
+    def move_watermark(self, result: ExtractResult, state: State) -> None:
         """Let the next run begin where this one has ended."""
         if self.stored is not None and self.begin is not None and self.border is not None:
-            self.stored.move(result["max_modified_time"], self.border.packed, self.begin)
+            deleted_before = state["window"][1] if self.request.include_deleted else None
+            self.stored.move(result["max_modified_time"], self.border.packed, self.begin, deleted_before)
 
 
 class ZohoGetRecordsOperator(ZohoOperator):
@@ -349,18 +350,26 @@ class ZohoGetRecordsOperator(ZohoOperator):
         """Check what is asked for, and find out where the watermark is."""
         from airflow_provider_zohocrm.assets.files import uri_of_files
         from airflow_provider_zohocrm.extraction.border import Border
-        from airflow_provider_zohocrm.operators.watermark import StoredWatermark, check, settle, window_of
+        from airflow_provider_zohocrm.operators.watermark import (
+            StoredWatermark,
+            check,
+            settle,
+            settle_end,
+            window_of,
+        )
 
         bad = {name: given(getattr(self, name)) for name in ("ids", "max_records")}
         if not check(given(self.watermark), bad):
-            return _Run(self._request(path), None, None, None)
+            request = self._request(path)
+            settle_end(given(self.modified_before))
+            return _Run(request, None, None, None)
         fields, overlap = field_names(given(self.fields)), seconds(self.overlap, "overlap")
         if fields is not None and FIELD not in fields:
             raise ZohoValidationError(f"watermark needs the field {FIELD}; add it to fields")
         files_uri = uri_of_files(path, self._path_template)
         stored = StoredWatermark(context, self.outlets, files_uri, self.module, self.zohocrm_conn_id)
         begin = stored.begin()
-        settle(newest_asset_event(context))
+        settle(newest_asset_event(context), "what started this run is read by it")
         bounds = window_of(begin, given(self.modified_since), given(self.modified_before), overlap)
         return _Run(self._request(path, **bounds), stored, begin, Border(overlap, begin["border"]))
 
@@ -424,7 +433,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
                 )
                 raise AssertionError("defer returned")
             result = found
-        run.move_watermark(result)
+        run.move_watermark(result, extraction.state)
         checkpoint.delete()
         known = hook.known_fields(self.module)
         schema = schema_of(extraction.state["columns"], extraction.state["fields"], known)

@@ -27,10 +27,14 @@ _RUNS = 30
 
 
 class Begin(TypedDict):
-    """Where a run begins: ``watermark`` (ISO 8601 in UTC, None for all), and the ``border`` that it leaves out."""
+    """Where a run begins: ``watermark`` (ISO 8601 in UTC, None for all), and the ``border`` that it leaves out.
+
+    ``deleted`` is up to when tombstones were delivered; records and deletions do not come at the same times.
+    """
 
     watermark: str | None
     border: str | None
+    deleted: str | None
 
 
 class _Kept(Begin):
@@ -70,35 +74,38 @@ class StoredWatermark:
         kept = self._load()
         own = next((run for run in kept["runs"] if run["run"] == self._run), None)
         if own is None:
-            return {"watermark": kept["watermark"], "border": kept["border"]}
+            return {"watermark": kept["watermark"], "border": kept["border"], "deleted": kept["deleted"]}
         log.info(
             "This run has moved the watermark before: it begins where it began then, at %s", own["watermark"]
         )
-        return {"watermark": own["watermark"], "border": own.get("border")}
+        return {"watermark": own["watermark"], "border": own.get("border"), "deleted": own.get("deleted")}
 
-    def move(self, newest: str | None, border: str, began: Begin) -> str | None:
+    def move(
+        self, newest: str | None, border: str, began: Begin, deleted_before: str | None = None
+    ) -> str | None:
         """Keep where the next run begins, once all files are safe.
 
         :param newest: the newest ``Modified_Time`` of this run.
         :param border: what the next run leaves out.
         :param began: what :meth:`begin` told.
+        :param deleted_before: up to when this run has delivered tombstones; None if it was not asked to.
         :return: the watermark.
         """
         kept = self._load()
-        watermark = _newest(kept["watermark"], newest)
-        if newest is None:
+        watermark, deleted = _newest(kept["watermark"], newest), _newest(kept["deleted"], deleted_before)
+        if newest is None and deleted_before is None:
             return watermark
         # Only of the last run the border is kept: of an older one that is cleared, the overlap comes again.
         runs = [
-            {"run": run["run"], "watermark": run["watermark"]}
+            {"run": run["run"], "watermark": run["watermark"], "deleted": run.get("deleted")}
             for run in kept["runs"]
             if run["run"] != self._run
         ]
         runs.append({"run": self._run, **began})
-        if any(run["run"] == self._run for run in kept["runs"][:-1]):
-            # An older run that was cleared: what is at the end of the last one is not what it has read.
+        if newest is None or any(run["run"] == self._run for run in kept["runs"][:-1]):
+            # Nothing was read, or by an older run that was cleared: not what is at the end of the last one.
             border = kept["border"] or ""
-        self._save({"watermark": watermark, "border": border, "runs": runs[-_RUNS:]})
+        self._save({"watermark": watermark, "border": border, "deleted": deleted, "runs": runs[-_RUNS:]})
         log.info("The next run begins at %s", watermark)
         return watermark
 
@@ -108,7 +115,7 @@ class StoredWatermark:
             # Also after an upgrade to Airflow 3.3.
             text = read_variable(self._variable)
             value = None if text is None else json.loads(text)
-        kept: _Kept = {"watermark": None, "border": None, "runs": [], **(value or {})}
+        kept: _Kept = {"watermark": None, "border": None, "deleted": None, "runs": [], **(value or {})}
         return kept
 
     def _save(self, kept: _Kept) -> None:
@@ -120,19 +127,34 @@ class StoredWatermark:
             )
 
 
-def settle(event: datetime | None) -> None:
-    """Wait until the change that started this run can be read by it: up to six seconds.
+def settle(moment: datetime | None, why: str) -> None:
+    """Wait until what was changed up to a moment can be read: up to six seconds.
 
-    :param event: when the newest of the events was that started it, or None.
+    :param moment: the moment, or None.
+    :param why: for the log.
     """
-    if event is None:
+    if moment is None:
         return
-    settled = event + timedelta(seconds=_SETTLING + 1)
+    settled = moment + timedelta(seconds=_SETTLING + 1)
     # No longer where the clocks differ.
     pause = min((settled - now()).total_seconds(), _SETTLING + 1)
     if pause > 0:
-        log.info("Waiting %.0f seconds, so that what started this run is read by it", pause)
+        log.info("Waiting %.0f seconds, so that %s", pause, why)
         sleep(pause)
+
+
+def settle_end(before: Any) -> None:
+    """Wait until the end of a window is past, which no other run reads what is changed before.
+
+    :param before: the end, or None.
+    """
+    from airflow_provider_zohocrm.extraction.window import Window
+
+    end = Window.of(None, before).before
+    if end is not None and end > now() + timedelta(seconds=_SETTLING):
+        log.warning("modified_before is %s, in the future: what is changed until then may be in no run", end)
+    else:
+        settle(end, "all that was changed before modified_before is read")
 
 
 def window_of(begin: Begin, since: Any, before: Any, overlap: float) -> dict[str, Any]:
@@ -142,7 +164,7 @@ def window_of(begin: Begin, since: Any, before: Any, overlap: float) -> dict[str
     :param since: where the first run begins, or None.
     :param before: the end, if it is not now.
     :param overlap: seconds to look back, for what Zoho showed late.
-    :return: ``modified_since`` and ``modified_before``.
+    :return: ``modified_since``, ``modified_before`` and ``deleted_since``.
     """
     from airflow_provider_zohocrm.extraction.window import Window
 
@@ -152,10 +174,11 @@ def window_of(begin: Begin, since: Any, before: Any, overlap: float) -> dict[str
         "modified_since": since,
         "modified_before": end if given is None else min(given, end),
     }
-    if begin["watermark"] is not None:
-        bounds["modified_since"] = min(
-            datetime.fromisoformat(begin["watermark"]) - timedelta(seconds=overlap), bounds["modified_before"]
-        )
+    for name, known in (("modified_since", begin["watermark"]), ("deleted_since", begin["deleted"])):
+        if known is not None:
+            bounds[name] = min(
+                datetime.fromisoformat(known) - timedelta(seconds=overlap), bounds["modified_before"]
+            )
     return bounds
 
 

@@ -16,6 +16,7 @@ from support.running import run_to_end
 from support.simulated import asked
 
 from airflow_provider_zohocrm import ZohoGetRecordsOperator
+from airflow_provider_zohocrm._compat import asset
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.operators import watermark
 from airflow_provider_zohocrm.storage import read_records
@@ -124,6 +125,28 @@ class TestBackfill:
         # What else there is, was true before it was changed.
         assert set(counts) - final <= in_days
         assert set(last) == {one for one in final if one[1] >= END}
+
+    @pytest.mark.parametrize(("ahead", "waited"), [(0, 6), (-2, 4), (5, 6), (-60, 0), (3600, 0)])
+    def test_the_end_of_a_window_is_waited_for(self, crm, tmp_path, monkeypatch, caplog, ahead, waited):
+        simulator, slept, found = crm(5), [], []
+        id_ = ids_of(simulator)[0]
+        end = watermark.now() + timedelta(seconds=ahead)
+
+        def sleep(pause):
+            # Others go on to write, and their clock is not ours.
+            change(simulator, [id_], at=end - timedelta(seconds=1), Company="at the last second")
+            slept.append(pause)
+            simulator.advance(pause)
+
+        monkeypatch.setattr(watermark, "sleep", sleep)
+        path = tmp_path / "leads.jsonl"
+        ZohoGetRecordsOperator(
+            task_id="t", module="Leads", fields=FIELDS, modified_before=end.isoformat(), output_path=str(path)
+        ).execute(run_context())
+        found = [row["Company"] for row in read_records(str(path)) if row["id"] == id_]
+        assert sum(slept) == waited
+        assert (found == ["at the last second"]) is bool(waited)
+        assert ("in the future" in caplog.text) is (ahead == 3600)
 
 
 class TestWatermark:
@@ -328,6 +351,34 @@ class TestDeleted:
             != set()
         )
         assert {since <= datetime.fromisoformat(row["deleted_time"]) < before for row in rows} == {True}
+
+    @pytest.mark.parametrize("strategy", WAYS)
+    def test_by_watermark_each_tombstone_comes_once_though_no_record_is_modified(
+        self, crm, tmp_path, strategy
+    ):
+        simulator, state, found = crm(30), AssetState(), []
+        for number in range(4):
+            path = tmp_path / f"r{number}.jsonl"
+            ZohoGetRecordsOperator(
+                task_id="t",
+                module="Leads",
+                fields=FIELDS,
+                strategy=strategy,
+                watermark="asset",
+                include_deleted=True,
+                overlap=5,
+                poll_interval=0,
+                output_path=str(path),
+                outlets=[asset("file:///lake/leads")],
+            ).execute(run_context(f"r{number}", state))
+            found.append([row["id"] for row in read_records(str(tmp_path / f"r{number}_deleted.jsonl"))])
+            if number == 0:
+                gone = ids_of(simulator)[:3]
+                list(ZohoCRMHook().delete_records("Leads", gone))
+            simulator.advance(3600)
+        assert sorted(found[1]) == sorted(gone)
+        assert not set(gone) & set(found[0])
+        assert found[2:] == [[], []]
 
     def test_nothing_deleted_is_an_empty_file(self, crm, tmp_path):
         crm(10)

@@ -37,7 +37,7 @@ def passed(name, newest, border="", **more):
     mark = stored(run_context(name), **more)
     began = mark.begin()
     mark.move(newest, border, began)
-    return began
+    return {name: began[name] for name in ("watermark", "border")}
 
 
 class TestStored:
@@ -50,6 +50,17 @@ class TestStored:
         passed("r1", NOON, "b1")
         passed("r2", None, "empty")
         assert passed("r3", LATER) == {"watermark": NOON, "border": "b1"}
+
+    def test_tombstones_go_on_where_they_ended_also_without_records(self, variables):
+        first = stored(run_context("r1"))
+        first.move(NOON, "b1", first.begin(), NOON)
+        second = stored(run_context("r2"))
+        began = second.begin()
+        assert began == {"watermark": NOON, "border": "b1", "deleted": NOON}
+        second.move(None, "none", began, LATER)
+        assert stored(run_context("r3")).begin() == {"watermark": NOON, "border": "b1", "deleted": LATER}
+        # A retry, or a cleared run, has its own again.
+        assert stored(run_context("r2")).begin()["deleted"] == NOON
 
     def test_what_came_late_does_not_move_it_back_and_is_not_told_again(self, variables):
         passed("r1", LATER, "b1")
@@ -89,13 +100,17 @@ class TestStored:
         mark.move(NOON, "b1", mark.begin())
         assert variables == {}
         assert state["zohocrm_watermark/zoho/Leads"]["watermark"] == NOON
-        assert stored(run_context("r2", state), [leads]).begin() == {"watermark": NOON, "border": "b1"}
+        assert stored(run_context("r2", state), [leads]).begin() == {
+            "watermark": NOON,
+            "border": "b1",
+            "deleted": None,
+        }
 
     def test_what_a_variable_holds_is_taken_over_into_the_state_of_the_asset(self, variables):
         leads, state = asset("file:///lake/leads"), AssetState()
         passed("r1", NOON, "b1", outlets=[leads])
         mark = stored(run_context("r2", state), [leads])
-        assert mark.begin() == {"watermark": NOON, "border": "b1"}
+        assert mark.begin() == {"watermark": NOON, "border": "b1", "deleted": None}
         mark.move(LATER, "b2", mark.begin())
         assert state["zohocrm_watermark/zoho/Leads"]["watermark"] == LATER
 
