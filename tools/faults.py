@@ -239,3 +239,40 @@ FAULTS: dict[str, Fault] = {
     "temporary disk full": Fault("disk of temporary files full", {}, cells(fails("ZohoStorageError"), _JOBS)),
     "object store": Fault("object storage fails during the upload", {}, cells(fails("ZohoStorageError"))),
 }
+
+
+# --- on a real Airflow ------------------------------------------------------------------------------------------------
+
+GOES_ON = Outcome(
+    "goes on",
+    "The task ends as if nothing had happened; what it asks of Airflow meanwhile is asked for again by Airflow.",
+)
+TAKEN_OVER = Outcome(
+    "taken over",
+    "The new triggerer goes on with the trigger, which holds no more than the ids of the jobs. No job is paid for twice.",
+)
+NEXT_TRY = Outcome(
+    "next try",
+    "The next try goes on from the checkpoint: with the jobs that were submitted, behind the rows that were written. "
+    "Rows of which no answer is known are looked up; those of a bulk write job that may or may not exist are rejected as `UNKNOWN_OUTCOME`.",
+    shown="Re-attached to bulk read job … / Going on at row …",
+    doubtful=True,
+)
+RUNS_AGAIN = Outcome(
+    "runs again",
+    'Clear means "run again": the jobs that were waited for are left alone, and others are submitted. Records are updated a second time.',
+)
+WAITS_ON = Outcome(
+    "same jobs",
+    "Airflow fails the try at `execution_timeout`, and the next one goes on with the same jobs. No job is paid for twice.",
+    shown="Re-attached to bulk read job …",
+)
+_WAITING = ("get_records bulk", "bulk_read deferred", "bulk_write deferred")
+AIRFLOW_FAULTS: dict[str, Fault] = {
+    "database_away": Fault("metadata database away for some seconds", {}, cells(GOES_ON)),
+    "triggerer_restart": Fault("triggerer killed and started again", {}, cells(TAKEN_OVER, _WAITING)),
+    "sigterm": Fault("worker gets SIGTERM at a random point", {}, cells(NEXT_TRY)),
+    "sigkill": Fault("worker gets SIGKILL at a random point", {}, cells(NEXT_TRY)),
+    "cleared": Fault("task cleared while deferred", {}, cells(RUNS_AGAIN, _WAITING)),
+    "timed_out": Fault("time-out while deferred", {}, cells(WAITS_ON, _WAITING)),
+}
