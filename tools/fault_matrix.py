@@ -24,7 +24,12 @@ jobs in the triggerer, all others in the worker; *bulk_write* is an upsert unles
 MIDDLE = """
 ## Airflow
 
-On a real Airflow 3.3; all tasks have retries.
+On a real Airflow 3.3 with LocalExecutor and SQLite; all tasks have retries.
+
+Airflow has a weakness of its own there: where the scheduler is so slow that it learns of a deferral only when the task has been resumed already, it
+ends the try (`Executor … reported that the task instance … finished with state success, but …`), whose process goes on for a while beside the next
+try. That one goes on from the checkpoint, which the former can no longer change, and what cannot be noted is not inserted; a job may be paid for
+twice. A longer `poll_interval` avoids it.
 
 """
 OUTCOMES = """

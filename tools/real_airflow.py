@@ -126,6 +126,11 @@ class RealAirflow:
         return "\n".join([line[:400] for line in printed if "http.access" not in line][-lines:])
 
     @property
+    def log(self) -> str:
+        """What Airflow's parts have printed."""
+        return self._process.log.read_text(errors="replace")
+
+    @property
     def username(self) -> str:
         """The name of the only user, an administrator."""
         return "admin"

@@ -44,7 +44,6 @@ import json
 import os
 import time
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 from airflow.sdk import DAG
@@ -78,23 +77,27 @@ def tell_process(context):
 
 
 def read(operator, **options):
-    return lambda dag_id, task_id: partial(
-        operator, module="Contacts", fields=["Last_Name", "Email"],
-        output_path=str(FOLDER / dag_id / task_id / "contacts.jsonl"), **options)
+    return lambda dag_id, task_id, **more: operator(
+        task_id=task_id, module="Contacts", fields=["Last_Name", "Email"],
+        output_path=str(FOLDER / dag_id / task_id / "contacts.jsonl"), **{**options, **more})
 
 
 def write(operator, **options):
-    return lambda dag_id, task_id: partial(
-        operator, module="Leads", input_path=str(FOLDER / f"{dag_id}.{task_id}.jsonl"), on_reject="continue", validate=False,
+    return lambda dag_id, task_id, **more: operator(
+        task_id=task_id, module="Leads", input_path=str(FOLDER / f"{dag_id}.{task_id}.jsonl"), on_reject="continue", validate=False,
         results_path=str(FOLDER / dag_id / task_id / "results.jsonl"),
-        rejects_path=str(FOLDER / dag_id / task_id / "rejects.jsonl"), **options)
+        rejects_path=str(FOLDER / dag_id / task_id / "rejects.jsonl"), **{**options, **more})
 
 
 IN_WORKER = {"deferrable": False, "poll_interval": 1, "max_poll_interval": 1}
-DEFERRED = {**IN_WORKER, "deferrable": True}
+# Time for the scheduler to learn that a task is deferred, before it is resumed.
+DEFERRED = {"deferrable": True, "poll_interval": 5, "max_poll_interval": 5}
 FIRST_TRY = "{{{{ {} if ti.try_number == 1 else 600 }}}}"
 # A job gets so long; Airflow's own time-out comes ten times the longest pause later.
-TIMEOUTS = {"timed_out": FIRST_TRY.format(8), "timed_out_unseen": FIRST_TRY.format(1)}
+TIMEOUTS = {
+    "timed_out": {"timeout": FIRST_TRY.format(8)},
+    "timed_out_unseen": {"timeout": FIRST_TRY.format(1), "max_poll_interval": 1},
+}
 UPSERT = {"operation": "upsert", "find_by": "External_Key"}
 OPERATORS = {
     "get_records records": read(ZohoGetRecordsOperator, strategy="records", page_size=25),
@@ -114,9 +117,9 @@ for dag_id, names in json.loads(os.environ["FAULTS_CELLS"]).items():
     with DAG(dag_id, schedule=None):
         for name in names:
             task_id = name.replace(" ", "_")
-            more = {"timeout": TIMEOUTS[dag_id]} if dag_id in TIMEOUTS else {}
-            OPERATORS[name](dag_id, task_id)(
-                task_id=task_id, retries=2, retry_delay=timedelta(seconds=1), pre_execute=tell_process, **more
+            OPERATORS[name](
+                dag_id, task_id, retries=5, retry_delay=timedelta(seconds=1), pre_execute=tell_process,
+                **TIMEOUTS.get(dag_id, {}),
             )
 """
 CELLS = {kind: list(fault.lasts) for kind, fault in AIRFLOW_FAULTS.items()}
@@ -149,6 +152,7 @@ class World:
         self.failures: dict[str, str] = {}
         self.hurt: dict[tuple[str, str], str] = {}
         self.created: Counter[str] = Counter()
+        self.refused = 0
 
     def start(self, *kinds: str) -> None:
         for kind in kinds:
@@ -210,11 +214,23 @@ class World:
 
     def lock_database(self) -> None:
         """Let nobody write to Airflow's database for longer than Airflow waits, while all tasks are at work."""
+        before = len(self._refusals())
         with closing(sqlite3.connect(self.airflow.home / "airflow.db", timeout=60)) as database:
             database.execute("BEGIN EXCLUSIVE")
             (self.folder / "go").touch()
             time.sleep(AWAY)  # the outage itself
             database.rollback()
+        self.refused = len(self._refusals()) - before
+
+    def _refusals(self) -> list[str]:
+        """Find the calls of tasks which Airflow could not answer."""
+        return re.findall(r"path=/execution/.* status_code=500", self.airflow.log)
+
+    def ended_too_early(self, kind: str) -> Counter[str]:
+        """Count the tries that Airflow ends by itself: where it learns of a deferral only when the task is resumed."""
+        return Counter(
+            re.findall(rf"reported that the task instance <TaskInstance: {kind}\.(\w+) ", self.airflow.log)
+        )
 
     def jobs_created(self) -> Counter[str]:
         """Count the jobs that the CRM has taken, by their kind."""
@@ -296,7 +312,7 @@ def meet_deferred(world: World) -> None:
         return task["state"] == "deferred" and (task["trigger"] or {}).get("triggerer_id") is not None
 
     def in_second_try(task: dict[str, Any]) -> bool:
-        return task["try_number"] == 2 and task["state"] == "deferred"
+        return task["try_number"] >= 2 and task["state"] == "deferred"
 
     world.crm.set_options(job_stuck=True)
     world.start("cleared", "triggerer_restart")
@@ -377,23 +393,22 @@ def test_all_were_met(ended: World, kind: str) -> None:
 
 
 def test_airflow_missed_its_database(ended: World) -> None:
-    assert "database is locked" in (ended.airflow.home / "standalone.log").read_text(errors="replace")
+    assert ended.refused > 0
 
 
-TRIES = {
-    "triggerer_restart": {1},
-    "sigterm": {1},
-    "sigkill": {2},
-    "cleared": {2},
-    "timed_out": {2},
-    "timed_out_unseen": {2},
-}
+TRIES = {"triggerer_restart": 1, "sigterm": 1, "cleared": 2, "timed_out": 2, "timed_out_unseen": 2}
 
 
 @pytest.mark.parametrize("kind", TRIES)
-def test_tries(ended: World, kind: str) -> None:
-    tries = {task: one["try_number"] for task, one in ended.tasks(kind).items()}
-    assert set(tries.values()) == TRIES[kind], tries
+def test_it_costs_no_more_tries_than_it_must(ended: World, kind: str) -> None:
+    early = ended.ended_too_early(kind)
+    tries = {task: one["try_number"] - early[task] for task, one in ended.tasks(kind).items()}
+    assert tries == dict.fromkeys(tries, TRIES[kind])
+
+
+def test_each_killed_task_was_tried_again(ended: World) -> None:
+    tries = {task: one["try_number"] for task, one in ended.tasks("sigkill").items()}
+    assert min(tries.values()) > 1, tries
 
 
 @pytest.mark.parametrize(
@@ -412,7 +427,9 @@ def test_the_log_tells(ended: World, kind: str, number: int, line: str) -> None:
 
 
 def test_no_job_of_a_deferred_task_is_paid_for_twice(ended: World) -> None:
-    # Those that are cleared leave one each behind.
-    tasks = Counter("read" if name in BULK_READS else "write" for kind in DEFERRED for name in CELLS[kind])
-    left = Counter("read" if name in BULK_READS else "write" for name in CELLS["cleared"])
-    assert ended.created == {kind: count * JOBS + left[kind] for kind, count in tasks.items()}
+    for kind, names in (("read", BULK_READS), ("write", BULK_WRITES)):
+        tasks = sum(name in names for fault in DEFERRED for name in CELLS[fault])
+        # Those that are cleared leave one each behind.
+        left = sum(name in names for name in CELLS["cleared"])
+        early = sum(ended.ended_too_early(fault).total() for fault in DEFERRED)
+        assert 0 <= ended.created[kind] - tasks * JOBS - left <= early
