@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tools.faults import AIRFLOW_FAULTS, BULK_READS, BULK_WRITES, WAITING
+from tools.faults import AIRFLOW_FAULTS, BULK_READS, BULK_WRITES, READS, WAITING
 from tools.files import read_jsonl
 from tools.processes import wait_for
 from tools.real_airflow import RealAirflow, RunFailedError
@@ -424,6 +424,12 @@ def test_each_killed_task_was_tried_again(ended: World) -> None:
 def test_the_log_tells(ended: World, kind: str, number: int, line: str) -> None:
     for name in CELLS[kind]:
         assert re.search(line, ended.airflow.task_log(kind, ended.runs[kind], task_of(name), number)), name
+
+
+@pytest.mark.parametrize("name", [*READS, *BULK_WRITES])
+def test_a_task_that_may_have_a_job_tells_at_sigterm_that_it_goes_on(ended: World, name: str) -> None:
+    log = ended.airflow.task_log("sigterm", ended.runs["sigterm"], task_of(name))
+    assert re.search(r"bulk (read|write) job .*goes on at Zoho", log)
 
 
 def test_no_job_of_a_deferred_task_is_paid_for_twice(ended: World) -> None:
