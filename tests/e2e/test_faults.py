@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 
 CONTACTS, PAGE = 300, 150
 LEADS, ROWS, FILE = 6_000, 1_000, 500
-LATENCY = 0.25
+LATENCY = 0.4
 JOBS = 2
 """Jobs that each bulk task needs."""
 AWAY = 8.0
@@ -46,6 +46,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import requests
 from airflow.sdk import DAG
 
 from airflow_provider_zohocrm import (
@@ -67,8 +68,21 @@ of = BulkTarget.of
 BulkTarget.of = lambda *args, **kwargs: of(*args, **kwargs)._replace(max_rows=int(os.environ["FAULTS_ROWS_PER_FILE"]))
 
 
+request = requests.Session.request
+
+
+def counted(*args, **kwargs):
+    with (FOLDER / f"{os.getpid()}.calls").open("a") as file:
+        file.write(".")
+    return request(*args, **kwargs)
+
+
+requests.Session.request = counted
+
+
 def tell_process(context):
     ti = context["ti"]
+    (FOLDER / f"{os.getpid()}.calls").write_text("")
     # One line for each process of the try: after a deferral there is another.
     with (FOLDER / f"{ti.dag_id}.{ti.task_id}-try-{ti.try_number}.pids").open("a") as file:
         file.write(f"{os.getpid()} {os.getppid()}\\n")
@@ -133,12 +147,13 @@ def task_of(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def seconds_in_worker(name: str) -> float:
-    """Tell how long a process of a task runs at least, as its calls follow each other."""
+def calls_of(name: str) -> int:
+    """Tell how many calls a process of a task makes at least, without the last."""
+    if name in WAITING:
+        return 1
     if name in (*BULK_READS, *BULK_WRITES):
-        # Up to a deferral there are but two calls; who waits in the worker does so for each job.
-        return LATENCY if name in WAITING else 1.0 * JOBS
-    return LATENCY if name == "get_records coql" else LATENCY * 9
+        return 6
+    return 2 if name == "get_records coql" else 9
 
 
 class World:
@@ -197,9 +212,9 @@ class World:
         self.hurt |= {(kind, each["task_id"]): "cleared" for each in cleared}
 
     def kill_at_random(self, kind: str, name: str) -> None:
-        """Send a signal to one of the first processes of a task, some time after its operator began."""
+        """Send a signal to one of the first processes of a task, some time after one of its calls began."""
         process = random.choice((0, 1)) if name in WAITING else 0
-        after = random.uniform(0, seconds_in_worker(name))
+        call, after = random.randint(1, calls_of(name)), random.uniform(0, 1.5 * LATENCY)
         path = self.folder / f"{kind}.{task_of(name)}-try-1.pids"
 
         def look() -> str | None:
@@ -207,10 +222,17 @@ class World:
             return lines[process] if len(lines) > process and lines[process].endswith("\n") else None
 
         task, worker = wait_for(str(path), look, timeout=240, interval=0.05).split()
+        calls = self.folder / f"{task}.calls"
+        wait_for(
+            f"{call} calls of {kind} {name}",
+            lambda: len(calls.read_text()) >= call,
+            timeout=60,
+            interval=0.02,
+        )
         time.sleep(after)  # where in the task it is meant to be random
         # The worker hands SIGTERM to the task's process.
         os.kill(int(worker if kind == "sigterm" else task), SIGNALS[kind])
-        self.hurt[kind, task_of(name)] = f"process {process + 1} after {after:.2f} s"
+        self.hurt[kind, task_of(name)] = f"process {process + 1}, {after:.2f} s after call {call}"
 
     def lock_database(self) -> None:
         """Let nobody write to Airflow's database for longer than Airflow waits, while all tasks are at work."""
