@@ -256,10 +256,8 @@ class World:
 
     def jobs_created(self) -> Counter[str]:
         """Count the jobs that the CRM has taken, by their kind."""
-        asked = [f"{each['method']} {each['path']}" for each in self.crm.journal() if each["status"] == 201]
-        return Counter(
-            kind for one in asked for kind in ("read", "write") if one.endswith(f"POST /crm/bulk/v8/{kind}")
-        )
+        asked = self.crm.journal(r"^POST /crm/bulk/v8/(read|write)$")
+        return Counter(each["path"].rpartition("/")[2] for each in asked if each["status"] == 201)
 
     @cached_property
     def leads(self) -> dict[str, dict[str, Any]]:
