@@ -8,8 +8,10 @@ READS = ("get_records records", "get_records coql", "get_records bulk", "bulk_re
 LOADS = ("upsert", "insert", "update", "delete")
 BULK_WRITES = ("bulk_write", "bulk_write deferred", "bulk_write insert")
 OPERATORS = (*READS, *LOADS, *BULK_WRITES)
-BULK_READS = READS[2:]
 """The operators, each in the ways in which a fault can meet it. ``deferred`` waits in the triggerer, the others in the worker."""
+BULK_READS = READS[2:]
+WAITING = ("get_records bulk", "bulk_read deferred", "bulk_write deferred")
+"""Those that a real Airflow defers; without one, get_records bulk is tried in the worker."""
 
 
 @dataclass(frozen=True)
@@ -238,4 +240,61 @@ FAULTS: dict[str, Fault] = {
     "disk full": Fault("disk full", {}, cells(fails("ZohoStorageError"))),
     "temporary disk full": Fault("disk of temporary files full", {}, cells(fails("ZohoStorageError"), _JOBS)),
     "object store": Fault("object storage fails during the upload", {}, cells(fails("ZohoStorageError"))),
+}
+
+
+# --- on a real Airflow ------------------------------------------------------------------------------------------------
+
+GOES_ON = Outcome(
+    "goes on",
+    "The task ends as if nothing had happened; what it asks of Airflow meanwhile is asked for again by Airflow.",
+)
+TOLD = Outcome(
+    "finishes",
+    "Airflow 3.3 only tells the task, which goes on, as do its jobs. If the worker is killed before the end, see there.",
+    shown="The bulk read job goes on at Zoho, …",
+)
+TAKEN_OVER = Outcome(
+    "taken over",
+    "The new triggerer goes on with the trigger, which holds no more than the ids of the jobs. No job is paid for twice.",
+)
+NEXT_TRY = Outcome(
+    "next try",
+    "The next try goes on from the checkpoint: with the jobs that were submitted, behind the rows that were written. "
+    "Inserted rows of which no answer is known are looked up.",
+    shown="Re-attached to bulk read job … / Going on at row …",
+)
+NEXT_TRY_UNKNOWN = replace(
+    NEXT_TRY,
+    name="next try, rows unknown",
+    text="The same; the rows of a job of which it is not known whether Zoho has taken it are rejected as `UNKNOWN_OUTCOME`.",
+    doubtful=True,
+    shown=UNKNOWN.shown,
+)
+RUNS_AGAIN = Outcome(
+    "runs again",
+    'Clear means "run again": the jobs that were waited for are left alone, and others are submitted. Records are written a '
+    "second time: an upsert leaves the same ones, an insert by bulk write has them twice.",
+    shown="The task was cleared: starting from the beginning",
+)
+SAME_JOBS = Outcome(
+    "same jobs",
+    "The try fails, and the next one goes on with the same jobs. No job is paid for twice. Airflow 3 does not count "
+    "`execution_timeout` while a task is deferred; `timeout` of the operator is counted for each job.",
+    shown="Re-attached to bulk read job …",
+)
+AIRFLOW_FAULTS: dict[str, Fault] = {
+    "database_away": Fault("metadata database locked for 8 s: nothing can be written", {}, cells(GOES_ON)),
+    "triggerer_restart": Fault("triggerer killed, and started again", {}, cells(TAKEN_OVER, WAITING)),
+    "sigterm": Fault("worker gets SIGTERM at a random point", {}, cells(TOLD)),
+    "sigkill": Fault(
+        "process of the task gets SIGKILL at a random point",
+        {},
+        cells(NEXT_TRY, bulk_write_insert=NEXT_TRY_UNKNOWN),
+    ),
+    "cleared": Fault("task cleared while deferred", {}, cells(RUNS_AGAIN, WAITING)),
+    "timed_out": Fault("time-out while deferred: `timeout` of the operator", {}, cells(SAME_JOBS, WAITING)),
+    "timed_out_unseen": Fault(
+        "the same without a triggerer: Airflow's `TaskDeferralTimeout`", {}, cells(SAME_JOBS, WAITING)
+    ),
 }

@@ -26,6 +26,9 @@ COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 ENDED = {"success", "failed"}
 # The most that the API gives at once.
 _PAGE = 100
+# The API server notes each action of a user in its event loop: where a task is just writing, both wait for SQLite's lock
+# until one is refused, for which nothing was done then.
+_DATABASE_ERROR, _TRIES = '"Database error"', 5
 
 
 class AirflowAnswerError(Exception):
@@ -101,9 +104,17 @@ class RealAirflow:
 
     def restart_triggerer(self) -> None:
         """Kill the triggerer, and start another one."""
+        self.kill_triggerer()
+        self.start_triggerer()
+
+    def kill_triggerer(self) -> None:
+        """Kill the triggerer; nobody looks after deferred tasks then."""
         (self._triggerer or self._process).kill_part("triggerer")
         if self._triggerer is not None:
             self._triggerer.stop()
+
+    def start_triggerer(self) -> None:
+        """Start a triggerer in place of one that was killed."""
         self._triggerer = OwnedProcess(
             [self._program, "triggerer"], log=self.home / "triggerer.log", environment=self._variables
         )
@@ -113,6 +124,11 @@ class RealAirflow:
         """Return the last lines that Airflow's parts have printed, without those about calls of its API."""
         printed = self._process.tail(50 * lines).splitlines()
         return "\n".join([line[:400] for line in printed if "http.access" not in line][-lines:])
+
+    @property
+    def log(self) -> str:
+        """What Airflow's parts have printed."""
+        return self._process.log.read_text(errors="replace")
 
     @property
     def username(self) -> str:
@@ -343,7 +359,10 @@ class RealAirflow:
         return wait_for(what, look_while_running, timeout=timeout)
 
     def _call(self, method: str, path: str, *, timeout: float = 120, **arguments: Any) -> Any:
-        answer = self._session.request(method, f"{self.url}{path}", timeout=timeout, **arguments)
+        for tries_left in reversed(range(_TRIES)):
+            answer = self._session.request(method, f"{self.url}{path}", timeout=timeout, **arguments)
+            if not (tries_left and answer.status_code == 500 and _DATABASE_ERROR in answer.text):
+                break
         if not answer.ok:
             raise AirflowAnswerError(f"{method} {path}: {answer.status_code} {answer.text[:2000]}")
         return answer.json() if answer.content else None

@@ -114,7 +114,7 @@ class Extraction:
         api: ZohoCRMApi,
         request: ExtractRequest,
         state: State | None = None,
-        save: Callable[[State], None] | None = None,
+        save: Callable[[State], object] | None = None,
         try_number: int = 1,
         border: Border | None = None,
     ) -> None:

@@ -43,6 +43,7 @@ from airflow_provider_zohocrm.loading.bulk_progress import (
 from airflow_provider_zohocrm.loading.bulk_results import open_results
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget, FileRows
 from airflow_provider_zohocrm.loading.csv_zip import CsvZip
+from airflow_provider_zohocrm.loading.outcome import not_noted
 from airflow_provider_zohocrm.loading.values import Rejection
 from airflow_provider_zohocrm.storage.locations import temporary_files
 
@@ -82,7 +83,8 @@ class BulkLoad(JobRun):
     :param poll_interval: seconds before the first look at the first job.
     :param max_poll_interval: the longest seconds between two looks.
     :param max_credits: API credits that may be spent over all tries.
-    :param save: is given the progress, plain JSON, at every step.
+    :param save: is given the progress, plain JSON, at every step. No job of an insert is created after it has returned
+        False: not kept.
     :param try_number: which try of a task this is, for the log.
     :raises ZohoStorageError: if the records are no longer those that the progress is about.
     """
@@ -100,7 +102,7 @@ class BulkLoad(JobRun):
         poll_interval: float = FIRST_POLL,
         max_poll_interval: float = LONGEST_POLL,
         max_credits: int | None = None,
-        save: Callable[[LoadProgress], None] = lambda _: None,
+        save: Callable[[LoadProgress], bool | None] = lambda _: None,
         try_number: int = 1,
     ) -> None:
         super().__init__(poll_interval, max_poll_interval)
@@ -262,7 +264,9 @@ class BulkLoad(JobRun):
     def _create(self, file: LoadFile) -> None:
         file["state"] = "creating"
         # Before the call: after a kill it must be known that there may be a job.
-        self._save()
+        if not self._save() and not file["harmless"]:
+            file["state"] = "uploaded"
+            raise not_noted()
         try:
             job = self._api.create_bulk_write_job(
                 self._target.module,
@@ -413,10 +417,10 @@ class BulkLoad(JobRun):
         self._save()
         log.info("File %d is done; %s", file["number"], self._outcome.counts)
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
         self.progress["outcome"] = self._outcome.state
         self.progress["credits"], self.progress["calls"] = self._used()
-        self._save_progress(self.progress)
+        return self._save_progress(self.progress) is not False
 
     def _used(self) -> tuple[int, int]:
         usage = self._api.usage

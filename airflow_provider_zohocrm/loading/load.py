@@ -21,7 +21,7 @@ from airflow_provider_zohocrm.exceptions import (
 from airflow_provider_zohocrm.loading.delivery import Batch, Delivery
 from airflow_provider_zohocrm.loading.inputs import Position
 from airflow_provider_zohocrm.loading.keys import duplicate_check, keys_of
-from airflow_provider_zohocrm.loading.outcome import Outcome
+from airflow_provider_zohocrm.loading.outcome import Outcome, not_noted
 from airflow_provider_zohocrm.loading.ranges import inside, ranges
 from airflow_provider_zohocrm.loading.scheduler import Item, Scheduler
 from airflow_provider_zohocrm.loading.senders import Senders
@@ -85,7 +85,7 @@ class Load:
     :param inputs: the rows.
     :param state: how far an earlier try has come.
     :param save: is given the state whenever something is finished that a retry need not do again; None to write the
-        results and rejects of a whole run to one file each.
+        results and rejects of a whole run to one file each. An insert ends where it returns False: not kept.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Load:
         request: LoadRequest,
         inputs: Inputs,
         state: State | None = None,
-        save: Callable[[State], None] | None = None,
+        save: Callable[[State], bool | None] | None = None,
     ) -> None:
         self._api = api
         self._request = request
@@ -266,8 +266,14 @@ class Load:
         for batch in begun:
             self._sending[batch.items[0].index] = batch, now
         # A record that was refused because there was none to update must not be sent again when there is one.
+        noted = True
         if self._journaled or len(self._refused) > self._journaled_refused:
-            self._journal()
+            noted = self._journal()
+        if not noted and self._request.operation == "insert":
+            for batch in begun:
+                del self._sending[batch.items[0].index]
+            self._failure = not_noted()
+            return
         for batch in begun:
             self._senders.start(batch)
 
@@ -474,10 +480,10 @@ class Load:
         }
         self._journal()
 
-    def _journal(self) -> None:
-        """Keep, beside the last checkpoint, what was stored since and what may be stored from now on."""
+    def _journal(self) -> bool:
+        """Keep, beside the last checkpoint, what was stored since and what may be stored from now on; tell whether it was."""
         if self._save is None:
-            return
+            return True
         calls, credits_ = self._used()
         self._kept["stored"] = [[index, id_] for index, id_ in self._stored.items()]
         self._kept["refused"] = [[index, *why] for index, why in self._refused.items()]
@@ -485,7 +491,7 @@ class Load:
         self._kept["calls"], self._kept["credits"] = calls, credits_
         if self._journaled:
             self._journal_sent()
-        self._save(self._kept)
+        return self._save(self._kept) is not False
 
     def _journal_sent(self) -> None:
         """Note which rows may be stored although no answer tells so."""

@@ -6,6 +6,7 @@ import logging
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_zohocrm.exceptions import ZohoStorageError
 from airflow_provider_zohocrm.storage import Column, RecordWriter, file_exists, file_format, numbered_path
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ _COUNTS = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 _SHOWN = 100
 # Rows that are written to a file together.
 _ROWS = 500
+
+
+def not_noted() -> ZohoStorageError:
+    """Make the error for records that must not be inserted, as a further try would not know that they may have been."""
+    return ZohoStorageError(
+        "The checkpoint cannot be kept, see the log, and without it a retry would insert records again that are there: "
+        "nothing further is sent. A retry goes on from the last checkpoint; durable=False inserts without one."
+    )
 
 
 class Outcome:

@@ -163,7 +163,7 @@ class ZohoBulkWriteOperator(WritingOperator):
         hook = self._hook()
         checkpoint = self._bulk_checkpoint(context, hook)
         self._check_retry(context, checkpoint)
-        kept = checkpoint.load()
+        kept = checkpoint.load(vital=self.writes == "insert")
         return self._advance(context, hook, read_load(kept) if kept else None, resume=bool(kept))
 
     def execute_complete(self, context: Context, event: Any, progress: Mapping[str, Any]) -> dict[str, Any]:

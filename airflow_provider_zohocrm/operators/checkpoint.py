@@ -10,6 +10,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm._compat import task_state_store
+from airflow_provider_zohocrm.exceptions import ZohoStorageError
 from airflow_provider_zohocrm.operators.usage import XCOM_KEY, current_account
 
 if TYPE_CHECKING:
@@ -50,13 +51,22 @@ class Checkpoint:
         """Whether there is a place to keep anything."""
         return self._store is not None
 
-    def load(self) -> dict[str, Any] | None:
-        """Return what an earlier try of this run of the task has kept, or None."""
+    def load(self, *, vital: bool = False) -> dict[str, Any] | None:
+        """Return what an earlier try of this run of the task has kept, or None.
+
+        :param vital: whether to begin again would do harm, so that it must be known that nothing was kept.
+        :raises ZohoStorageError: if it is vital and cannot be read.
+        """
         if self._store is None:
             return None
         try:
             kept = self._store.get(self._key)
-        except Exception as error:  # noqa: BLE001  # whatever Airflow has: the task can run without
+        except Exception as error:  # whatever Airflow has: the task can run without
+            if vital:
+                raise ZohoStorageError(
+                    "The checkpoint cannot be read, so what the try before has inserted is not known, and nothing is sent. "
+                    f"A retry will see: {error}"
+                ) from error
             log.warning("The checkpoint cannot be read, starting from the beginning: %s", error)
             return None
         if not isinstance(kept, dict):
@@ -73,10 +83,13 @@ class Checkpoint:
         self.delete()
         return None
 
-    def save(self, value: Mapping[str, Any]) -> None:
-        """Keep a value for further tries."""
+    def save(self, value: Mapping[str, Any]) -> bool:
+        """Keep a value for further tries.
+
+        :return: False if there is a place for it, but it could not be kept.
+        """
         if self._store is None:
-            return
+            return True
         kept = {"fingerprint": self._fingerprint, "max_tries": self._max_tries, **_packed(value)}
         if (account := current_account.get()) is not None:
             kept[XCOM_KEY] = dict(account.total)
@@ -86,6 +99,8 @@ class Checkpoint:
             log.warning(
                 "The checkpoint cannot be kept; a further try will begin before this point: %s", error
             )
+            return False
+        return True
 
     def delete(self) -> None:
         """Forget the value."""

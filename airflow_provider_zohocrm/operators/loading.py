@@ -263,7 +263,7 @@ class LoadOperator(WritingOperator):
         inputs = self._inputs()
         checkpoint = self._checkpoint(context, hook, request)
         self._check_retry(context, checkpoint)
-        kept: Any = checkpoint.load()
+        kept: Any = checkpoint.load(vital=self.writes == "insert")
         self.show_pages(context, hook, self.module)
         load = Load(hook, request, inputs, kept, checkpoint.save if checkpoint.works else None)
         try:

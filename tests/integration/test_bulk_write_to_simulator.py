@@ -342,6 +342,32 @@ def test_a_retry_of_a_killed_task_goes_on(
         assert jobs == (5 if again else 4) or step == "save"
 
 
+@pytest.mark.parametrize("operation", ["upsert", "insert"])
+def test_a_job_of_an_insert_that_cannot_be_noted_is_not_created(
+    simulated, tmp_path, rows_per_file, operation
+):
+    simulator = simulated({"Leads": 5})
+    rows_per_file(20)
+    store = Store()
+    keep = store.set
+
+    def away(key, value):
+        if key == "zoho_bulk_write" and "creating" in json.dumps(value):
+            raise RuntimeError("500 from the API server")
+        keep(key, value)
+
+    store.set = away
+    given = {"records": leads(40), "operation": operation}
+    if operation == "insert":
+        with pytest.raises(ZohoStorageError, match="The checkpoint cannot be kept"):
+            run(tmp_path, try_of(store, 1), **given)
+        assert not asked(simulator, f"{CREATE}$")
+        store.set = keep
+    result = run(tmp_path, try_of(store, 2), **given)
+    assert (result["inserted"], result["rejected"]) == (40, 0)
+    assert len(asked(simulator, f"{CREATE}$")) == 2
+
+
 def test_an_insert_whose_answer_was_lost_is_not_repeated(simulated, tmp_path, rows_per_file, no_waiting):
     simulator = simulated({"Leads": 5})
     rows_per_file(20)

@@ -17,7 +17,7 @@ from airflow_provider_zohocrm import (
     ZohoUpsertOperator,
 )
 from airflow_provider_zohocrm._compat import fail_exception
-from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoRejectedRecordsError
+from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoRejectedRecordsError, ZohoStorageError
 from airflow_provider_zohocrm.storage import read_records
 
 LEADS, UPSERT = "/crm/v8/Leads", "/crm/v8/Leads/upsert"
@@ -223,6 +223,57 @@ def test_an_insert_without_a_checkpoint_begins_where_that_inserts_nothing_twice_
     zoho.on("POST", LEADS, results("SUCCESS", "SUCCESS", status=201))
     given = try_of(None, number, max_tries)
     assert run(ZohoInsertOperator, given, records=people(2), retries=2, durable=durable)["inserted"] == 2
+
+
+class AwayStore(Store):
+    """A store that Airflow does not answer for, in some calls."""
+
+    def __init__(self, method, after=0):
+        super().__init__()
+        self.method, self.left = method, after
+
+    def _answer(self, method):
+        if method == self.method:
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("500 from the API server")
+
+    def get(self, key):
+        # The account of what was used is no concern of the load.
+        if key != "zoho_api_usage":
+            self._answer("get")
+        return super().get(key)
+
+    def set(self, key, value):
+        if key != "zoho_api_usage":
+            self._answer("set")
+        super().set(key, value)
+
+
+def test_an_insert_that_cannot_be_noted_is_not_sent(zoho, tmp_path):
+    zoho.on("POST", LEADS, results(*["SUCCESS"] * 100, status=201))
+    store, results_path = AwayStore("set", after=1), str(tmp_path / "results.jsonl")
+    options = {"records": people(150), "results_path": results_path, "retries": 2}
+    with pytest.raises(ZohoStorageError, match="The checkpoint cannot be kept"):
+        run(ZohoInsertOperator, try_of(store, 1), **options)
+    assert len(zoho.calls) == 1
+    # What was sent before has its result.
+    assert len(list(read_records(results_path))) == 100
+
+
+@pytest.mark.parametrize(
+    ("operator", "more"), [(ZohoInsertOperator, {}), (ZohoBulkWriteOperator, {"operation": "insert"})]
+)
+def test_a_retry_of_an_insert_whose_checkpoint_cannot_be_read_sends_nothing(zoho, operator, more):
+    options = {"task_id": "t", "module": "Leads", "records": people(2), "retries": 2, **more}
+    with pytest.raises(ZohoStorageError, match="The checkpoint cannot be read"):
+        operator(**options).execute(try_of(AwayStore("get"), 2))
+    assert zoho.calls == []
+
+
+def test_an_upsert_goes_on_without_its_checkpoint(zoho):
+    zoho.on("POST", UPSERT, written(*["insert"] * 100), written(*["insert"] * 50))
+    assert run(ZohoUpsertOperator, try_of(AwayStore("set"), 1), records=people(150))["inserted"] == 150
 
 
 def test_a_retry_of_an_upsert_without_a_checkpoint_begins_again(zoho):
