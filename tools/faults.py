@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 READS = ("get_records records", "get_records coql", "get_records bulk", "bulk_read", "bulk_read deferred")
 LOADS = ("upsert", "insert", "update", "delete")
 BULK_WRITES = ("bulk_write", "bulk_write deferred", "bulk_write insert")
-OPERATORS = (*READS, *LOADS, *BULK_WRITES)
+ROWS = ("query", "query ordered", "get_deleted", "get_related")
+JOB_SENSORS = ("job sensor", "job sensor deferred")
+SENSORS = (
+    "record sensor",
+    "record sensor deferred",
+    *JOB_SENSORS,
+    "credits sensor",
+    "credits sensor deferred",
+)
+EXTRACTS_AND_LOADS = (*READS, *LOADS, *BULK_WRITES)
+OPERATORS = (*EXTRACTS_AND_LOADS, *ROWS, "count", *SENSORS, "notifier")
 """The operators, each in the ways in which a fault can meet it. ``deferred`` waits in the triggerer, the others in the worker."""
 BULK_READS = READS[2:]
 WAITING = ("get_records bulk", "bulk_read deferred", "bulk_write deferred")
@@ -24,6 +34,7 @@ class Outcome:
     :param error: the class with which the task fails; empty if it does not.
     :param doubtful: whether there may be rows of which the task says that nobody knows whether they were written.
     :param shown: a line of the log, as the table has it.
+    :param final: whether what was waited for has failed for good: the next try needs another.
     """
 
     name: str
@@ -32,6 +43,7 @@ class Outcome:
     error: str = ""
     doubtful: bool = False
     shown: str = ""
+    final: bool = False
 
 
 UNNOTICED = Outcome("unnoticed", "The task does not see it. The result is the one without the fault.")
@@ -73,9 +85,25 @@ UNKNOWN = Outcome(
 )
 OUTLASTED = Outcome(
     "outlasted",
-    "The trigger goes on looking until the deadline (`timeout`). The result is the one without the fault.",
-    r"Looking at Bulk (read|write) job \d+ failed, going on",
-    shown="Looking at Bulk read job … failed, going on: …",
+    "A look that fails is one that saw nothing; the next one follows. The result is the one without the fault.",
+    r"Looking .*failed, going on",
+    shown="Looking failed, going on: …",
+)
+IN_VAIN = Outcome(
+    "outlasted till `AirflowSensorTimeout`",
+    "A look that fails is one that saw nothing: the sensor goes on until its `timeout`, and then fails, or is skipped with `soft_fail`. "
+    "The next try ends with the result without the fault.",
+    OUTLASTED.log,
+    error="AirflowSensorTimeout",
+    shown=OUTLASTED.shown,
+)
+LOGGED = Outcome(
+    "logged",
+    "The error is logged. DAG and task, of which the notification tells, do not notice. A call that Zoho may have processed is not repeated: "
+    "the record is there once or not at all.",
+    "No task was created in Zoho CRM: ",
+    doubtful=True,
+    shown="No task was created in Zoho CRM: …",
 )
 OTHER_JOB = Outcome(
     "another job",
@@ -117,6 +145,16 @@ def after_look_up(outcome: Outcome) -> Outcome:
     )
 
 
+def fails_for_good(error: str) -> Outcome:
+    """Describe a sensor whose job has failed."""
+    return Outcome(
+        f"`{error}`, every time",
+        "The sensor fails with the job's reason, as would the next try: clear the task that submits the job, too.",
+        error=error,
+        final=True,
+    )
+
+
 TRANSPORT, SERVER, LIMIT = fails("ZohoTransportError"), fails("ZohoServerError"), fails("ZohoRateLimitError")
 Cells = dict[str, Outcome]
 
@@ -143,36 +181,44 @@ def cells(outcome: Outcome, among: tuple[str, ...] = OPERATORS, **others: Outcom
     return {name: others.get(name.replace(" ", "_"), outcome) for name in among}
 
 
-def with_time_out(outcome: Outcome, among: tuple[str, ...] = OPERATORS, **others: Outcome) -> Cells:
-    """Give operators an outcome that those which wait in the triggerer do not see: they outlast the fault till the deadline."""
+def repeated(**others: Outcome) -> Cells:
+    """Let the call be repeated; one that asks whether there are credits left is not: the next look follows anyway."""
+    return cells(REPEATED, credits_sensor=OUTLASTED, credits_sensor_deferred=OUTLASTED, **others)
+
+
+def with_time_out(outcome: Outcome, **others: Outcome) -> Cells:
+    """Give operators an outcome that those which wait do not see: they outlast the fault till the deadline."""
     late = {
         "bulk_read_deferred": fails("ZohoBulkReadTimeoutError"),
         "bulk_write_deferred": fails("ZohoBulkWriteTimeoutError"),
+        **dict.fromkeys((name.replace(" ", "_") for name in SENSORS), IN_VAIN),
     }
-    return cells(outcome, among, **{**late, **others})
+    return cells(outcome, **{**late, "notifier": LOGGED, **others})
 
 
 def told_by_trigger(outcome: Outcome) -> Cells:
     """Give operators an outcome that the trigger reports to those which wait for it."""
+    told = {name.replace(" ", "_"): fails("ZohoCRMError") for name in SENSORS if name.endswith("deferred")}
     return cells(
         outcome,
         bulk_read_deferred=fails("ZohoBulkReadError"),
         bulk_write_deferred=fails("ZohoBulkWriteError"),
+        notifier=LOGGED,
+        **told,
     )
 
 
-_UNANSWERED = cells(REPEATED, insert=LOOKED_UP, delete=SENT_AGAIN, bulk_write_insert=UNKNOWN)
+_UNANSWERED = repeated(insert=LOOKED_UP, delete=SENT_AGAIN, bulk_write_insert=UNKNOWN, notifier=LOGGED)
 _ANSWERS_LOST = with_time_out(TRANSPORT, insert=LOOKED_UP, bulk_write_insert=UNKNOWN)
 _NEVER_ANSWERED = with_time_out(TRANSPORT, insert=after_look_up(TRANSPORT), bulk_write_insert=UNKNOWN)
 _DOWN = with_time_out(SERVER, insert=after_look_up(SERVER), bulk_write_insert=UNKNOWN)
 _JOBS = (*BULK_READS, *BULK_WRITES)
-_IN_WORKER = tuple(name for name in OPERATORS if not name.endswith("deferred"))
-_DEFERRED = ("bulk_read deferred", "bulk_write deferred")
+_FILES = (*EXTRACTS_AND_LOADS, *ROWS)
 _WRITE_ERROR = fails("ZohoBulkWriteError")
 
 FAULTS: dict[str, Fault] = {
-    "dns": Fault("name of Zoho's host not found (DNS)", cells(REPEATED), with_time_out(TRANSPORT)),
-    "refused": Fault("connection refused", cells(REPEATED), with_time_out(TRANSPORT)),
+    "dns": Fault("name of Zoho's host not found (DNS)", repeated(), with_time_out(TRANSPORT)),
+    "refused": Fault("connection refused", repeated(), with_time_out(TRANSPORT)),
     "reset before": Fault(
         "connection reset before Zoho has processed the call", _UNANSWERED, _NEVER_ANSWERED
     ),
@@ -188,10 +234,10 @@ FAULTS: dict[str, Fault] = {
     "502": Fault("502 with an HTML page", _UNANSWERED, _DOWN),
     "503": Fault("503 with an HTML page", _UNANSWERED, _DOWN),
     "500": Fault("500 in JSON", _UNANSWERED, _DOWN),
-    "429 plain": Fault("429 that names no time", cells(REPEATED), with_time_out(LIMIT)),
-    "429 header": Fault("429 with the header Retry-After", cells(REPEATED), with_time_out(LIMIT)),
-    "429 other code": Fault("429 RATE_LIMIT_EXCEEDED", cells(REPEATED), with_time_out(LIMIT)),
-    "429 details": Fault("429 with details.retry_after", cells(REPEATED), with_time_out(LIMIT)),
+    "429 plain": Fault("429 that names no time", repeated(), with_time_out(LIMIT)),
+    "429 header": Fault("429 with the header Retry-After", repeated(), with_time_out(LIMIT)),
+    "429 other code": Fault("429 RATE_LIMIT_EXCEEDED", repeated(), with_time_out(LIMIT)),
+    "429 details": Fault("429 with details.retry_after", repeated(), with_time_out(LIMIT)),
     "401 expired": Fault(
         "401, the token has died", cells(OTHER_TOKEN), told_by_trigger(fails("ZohoAuthenticationError"))
     ),
@@ -206,11 +252,19 @@ FAULTS: dict[str, Fault] = {
     ),
     "token down": Fault("token endpoint: down (500)", cells(TOKEN_LATER), with_time_out(SERVER)),
     "token reset": Fault("token endpoint: connection reset", cells(TOKEN_LATER), with_time_out(TRANSPORT)),
-    "job state": Fault("unknown state of a job", cells(SHOWN, _JOBS), {}),
+    "job state": Fault("unknown state of a job", cells(SHOWN, (*_JOBS, *JOB_SENSORS)), {}),
     "job failure": Fault(
         "job ends in FAILURE",
         {},
-        {**cells(fails("ZohoBulkReadError"), BULK_READS), **cells(_WRITE_ERROR, BULK_WRITES)},
+        {
+            **cells(fails("ZohoBulkReadError"), BULK_READS),
+            **cells(_WRITE_ERROR, BULK_WRITES),
+            **cells(
+                fails_for_good("ZohoBulkReadError"),
+                JOB_SENSORS,
+                job_sensor_deferred=fails_for_good("ZohoCRMError"),
+            ),
+        },
     ),
     "job stuck": Fault(
         "job never ends",
@@ -218,6 +272,7 @@ FAULTS: dict[str, Fault] = {
         {
             **cells(fails("ZohoBulkReadTimeoutError"), BULK_READS),
             **cells(fails("ZohoBulkWriteTimeoutError"), BULK_WRITES),
+            **cells(fails("AirflowSensorTimeout"), JOB_SENSORS),
         },
     ),
     "result gone": Fault(
@@ -237,9 +292,11 @@ FAULTS: dict[str, Fault] = {
         "clock of Zoho and of the triggerer an hour ahead, and an answer is lost", _UNANSWERED, {}
     ),
     "clock behind": Fault("the same, an hour behind", _UNANSWERED, {}),
-    "disk full": Fault("disk full", {}, cells(fails("ZohoStorageError"))),
+    "disk full": Fault("disk full", {}, cells(fails("ZohoStorageError"), _FILES)),
     "temporary disk full": Fault("disk of temporary files full", {}, cells(fails("ZohoStorageError"), _JOBS)),
-    "object store": Fault("object storage fails during the upload", {}, cells(fails("ZohoStorageError"))),
+    "object store": Fault(
+        "object storage fails during the upload", {}, cells(fails("ZohoStorageError"), _FILES)
+    ),
 }
 
 
@@ -284,13 +341,15 @@ SAME_JOBS = Outcome(
     shown="Re-attached to bulk read job …",
 )
 AIRFLOW_FAULTS: dict[str, Fault] = {
-    "database_away": Fault("metadata database locked for 8 s: nothing can be written", {}, cells(GOES_ON)),
+    "database_away": Fault(
+        "metadata database locked for 8 s: nothing can be written", {}, cells(GOES_ON, EXTRACTS_AND_LOADS)
+    ),
     "triggerer_restart": Fault("triggerer killed, and started again", {}, cells(TAKEN_OVER, WAITING)),
-    "sigterm": Fault("worker gets SIGTERM at a random point", {}, cells(TOLD)),
+    "sigterm": Fault("worker gets SIGTERM at a random point", {}, cells(TOLD, EXTRACTS_AND_LOADS)),
     "sigkill": Fault(
         "process of the task gets SIGKILL at a random point",
         {},
-        cells(NEXT_TRY, bulk_write_insert=NEXT_TRY_UNKNOWN),
+        cells(NEXT_TRY, EXTRACTS_AND_LOADS, bulk_write_insert=NEXT_TRY_UNKNOWN),
     ),
     "cleared": Fault("task cleared while deferred", {}, cells(RUNS_AGAIN, WAITING)),
     "timed_out": Fault("time-out while deferred: `timeout` of the operator", {}, cells(SAME_JOBS, WAITING)),

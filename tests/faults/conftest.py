@@ -15,7 +15,9 @@ from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.transport import Transport
 from airflow_provider_zohocrm.loading import load
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
+from airflow_provider_zohocrm.sensors import base as sensors
 from airflow_provider_zohocrm.simulator.server import Simulator
+from airflow_provider_zohocrm.triggers import condition as condition_triggers, jobs as job_triggers
 from faults.subjects import PAGE, SEED, World
 
 if TYPE_CHECKING:
@@ -51,6 +53,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(versions.VERSIONS, "v8", dataclasses.replace(versions.VERSIONS["v8"], coql_page=60))
     monkeypatch.setattr(load, "RECORDS_PER_WRITE", 10)
     monkeypatch.setattr(load, "DELAYS", (0.01,) * len(load.DELAYS))
+    # Seconds that Zoho names.
+    for module in (sensors, condition_triggers, job_triggers):
+        pause = module.pause_after
+        monkeypatch.setattr(module, "pause_after", lambda error, pause=pause: pause(error) / 50)
     of = BulkTarget.of
     monkeypatch.setattr(BulkTarget, "of", lambda *args, **kwargs: of(*args, **kwargs)._replace(max_rows=20))
 

@@ -23,8 +23,9 @@ from airflow_provider_zohocrm.client import aio
 from airflow_provider_zohocrm.extraction import bulk as read_jobs
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook, ZohoCRMHook
 from airflow_provider_zohocrm.loading import bulk as write_jobs
+from airflow_provider_zohocrm.notifications import zohocrm as zohocrm_notifier
 from airflow_provider_zohocrm.storage.targets import StagedFile
-from airflow_provider_zohocrm.triggers import jobs as job_triggers, outages
+from airflow_provider_zohocrm.triggers import condition as condition_triggers, jobs as job_triggers, outages
 
 try:
     from airflow.sdk.io import attach
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 TOKENS = r"/oauth/v2/token"
 HOUR = 3600.0
+# Less than the shortest answer has: a number of records.
+FEW_BYTES = 5
 
 
 class Scene:
@@ -48,12 +51,16 @@ class Scene:
     :param steps: the requests of the task, as ``METHOD path`` with digits for ids, with how often each is sent.
     :param main: the step on which a fault that lasts falls.
     :param folder: where the task's files go.
+    :param once: whether the main step is taken once only.
     """
 
-    def __init__(self, simulator: Simulator, steps: Mapping[str, int], main: str, folder: str) -> None:
+    def __init__(
+        self, simulator: Simulator, steps: Mapping[str, int], main: str, folder: str, *, once: bool = False
+    ) -> None:
         self.simulator = simulator
         self.steps = steps
         self.main = main
+        self.once = once
         self.undo = ExitStack()
         self.patch = self.undo.enter_context(pytest.MonkeyPatch.context())
         self.folder = folder
@@ -66,9 +73,9 @@ class Scene:
         for step, times in self.steps.items():
             self._plan(step, action, count=count, after=1 if times > 1 else 0, **options)
 
-    def at_main_step(self, action: str, count: int | None = None, after: int = 1, **options: Any) -> None:
-        """Plan a fault for the main step, from the second time on."""
-        self._plan(self.main, action, count=count, after=after, **options)
+    def at_main_step(self, action: str, count: int | None = None, **options: Any) -> None:
+        """Plan a fault for the main step, from the second time on if there is one."""
+        self._plan(self.main, action, count=count, after=0 if self.once else 1, **options)
 
     def at_token(self, action: str, count: int | None, **options: Any) -> None:
         """Let tokens die in the middle, and plan a fault for the call that asks for another."""
@@ -121,7 +128,7 @@ class Resolver:
     def __call__(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         if host not in ("localhost", b"localhost"):
             return self.ask(host, port, *args, **kwargs)
-        begun = any(map(self.is_main, self.scene.simulator.requests))
+        begun = self.scene.once or any(map(self.is_main, self.scene.simulator.requests))
         if begun and (self.count is None or self.met < self.count):
             self.met += 1
             if self.port is None:
@@ -150,6 +157,7 @@ def short_patience(scene: Scene) -> None:
     """Let the hooks wait for an answer only for moments."""
     for hook in (ZohoCRMHook, ZohoCRMAsyncHook):
         scene.patch.setitem(hook.__init__.__kwdefaults__, "timeout", 0.4)
+    scene.patch.setattr(zohocrm_notifier, "_TIMEOUT", 0.4)
 
 
 # --- clocks, disks ---------------------------------------------------------------------------------------------------
@@ -172,7 +180,7 @@ class Shifted:
 def skew(scene: Scene, seconds: float) -> None:
     """Let Zoho's clock, and that of the triggerer, be wrong, and lose an answer."""
     scene.simulator.state.clock.shift = seconds
-    for module in (job_triggers, aio):
+    for module in (job_triggers, condition_triggers, aio):
         scene.patch.setattr(module, "time", Shifted(module.time, seconds))
     scene.at_main_step("reset_after", count=2)
 
@@ -308,16 +316,16 @@ def _throttled_once(scene: Scene) -> None:
 
 THROTTLED = {"status": 200, "body": {"error": "Access Denied", "status": "failure"}}
 KINDS: dict[str, Kind] = {
-    "dns": Kind(lambda scene: by_name(scene, 3, None), lambda scene: by_name(scene, None, None)),
+    "dns": Kind(lambda scene: by_name(scene, 2, None), lambda scene: by_name(scene, None, None)),
     "refused": Kind(
-        lambda scene: by_name(scene, 3, nobody(scene)), lambda scene: by_name(scene, None, nobody(scene))
+        lambda scene: by_name(scene, 2, nobody(scene)), lambda scene: by_name(scene, None, nobody(scene))
     ),
     "reset before": at_server("reset_before"),
     "reset unanswered": at_server("reset_after"),
-    "reset during": at_server("reset_during"),
+    "reset during": at_server("reset_during", bytes=FEW_BYTES),
     "reset after": at_server("reset_idle"),
     "slow body": Kind(lambda scene: scene.at_every_step("slow", 2, seconds=0.02, chunks=4), _times_out),
-    "truncated": at_server("truncate"),
+    "truncated": at_server("truncate", bytes=FEW_BYTES),
     "502": at_server("html", status=502),
     "503": at_server("html", status=503),
     "500": at_server("status", status=500),

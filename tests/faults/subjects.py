@@ -18,6 +18,7 @@ from airflow_provider_zohocrm.operators.records import ZohoGetRecordsOperator
 from airflow_provider_zohocrm.operators.update import ZohoUpdateOperator
 from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
 from airflow_provider_zohocrm.storage import read_records
+from faults import rows, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,21 +59,26 @@ class Subject:
     """An operator in one way of running it.
 
     :param make: builds the operator; it is given the folder of its files, and further parameters.
-    :param main: the request on which a fault that lasts falls, from the second one on.
+    :param main: the request on which a fault that lasts falls.
     :param check: proves that the result is whole.
+    :param rows: the operation of :meth:`World.rows` whose rows it writes; empty if it writes none.
+    :param begin: what happens to the simulator before the first try, or is planned; returns further parameters.
+    :param once: whether the main request is sent once only, so that the fault begins with the first one, not the second.
     """
 
     make: Callable[..., Any]
     main: str
     check: Callable[..., None]
     rows: str = ""
+    begin: Callable[[Simulator], dict[str, Any]] | None = None
+    once: bool = False
 
-    def run(self, folder: str, store: Store, try_number: int = 1, **more: Any) -> dict[str, Any]:
+    def run(self, folder: str, store: Store, try_number: int = 1, **more: Any) -> Any:
         """Run one try of the task to its end, through deferrals and triggers."""
         given = context(task_state_store=store)
         given["ti"].try_number, given["ti"].max_tries = try_number, 3
         result, _ = run_to_end(lambda: self.make(folder, **more), given)
-        return result  # type: ignore[no-any-return]  # a dict
+        return result
 
 
 class World:
@@ -212,6 +218,23 @@ def _writing(main: str, rows: str, operator: Any, **options: Any) -> Subject:
     return Subject(partial(write, operator, options), main, check_written, rows)
 
 
+def _rows(main: str, make: Callable[..., Any], check: Callable[..., None], **options: Any) -> Subject:
+    def check_rows(world: World, result: Any, operation: str, *, doubtful: bool) -> None:
+        check(world.simulator, result)
+
+    return Subject(make, main, check_rows, **options)
+
+
+def _sensor(name: str, *, deferrable: bool) -> Subject:
+    kind, options, main, begin, check = waiting.SENSORS[name]
+    make = partial(waiting.sensor, kind, {**options, "deferrable": deferrable})
+    return _rows(main, make, check, begin=begin)
+
+
+def _check_notified(world: World, result: str, operation: str, *, doubtful: bool) -> None:
+    waiting.check_notified(world.simulator, result, doubtful=doubtful)
+
+
 _BULK_READ, _BULK_WRITE = "/crm/bulk/v8/read", "/crm/bulk/v8/write"
 _RESULT = r"GET /crm/bulk/v8/read/\d+/result"
 _WRITE_RESULT = r"GET /v2/crm/\d+/bulk-write/\d+/\d+\.zip"
@@ -234,4 +257,24 @@ SUBJECTS: dict[str, Subject] = {
     "bulk_write insert": _writing(
         f"POST {_BULK_WRITE}", "insert", ZohoBulkWriteOperator, **JOBS, operation="insert"
     ),
+    "query": _rows(
+        "POST /crm/v8/coql", partial(rows.query, order=""), partial(rows.check_query, ordered=False)
+    ),
+    "query ordered": _rows(
+        "POST /crm/v8/coql",
+        partial(rows.query, order=" order by Last_Name asc"),
+        partial(rows.check_query, ordered=True),
+    ),
+    "get_deleted": _rows("GET /crm/v8/Leads/deleted", rows.deleted, rows.check_deleted, begin=rows.bury),
+    "get_related": _rows(
+        r"GET /crm/v8/Accounts/\d+/Contacts", rows.related, rows.check_related, begin=rows.parents
+    ),
+    "count": _rows("GET /crm/v8/Leads/actions/count", rows.count, rows.check_count, once=True),
+    "record sensor": _sensor("record sensor", deferrable=False),
+    "record sensor deferred": _sensor("record sensor", deferrable=True),
+    "job sensor": _sensor("job sensor", deferrable=False),
+    "job sensor deferred": _sensor("job sensor", deferrable=True),
+    "credits sensor": _sensor("credits sensor", deferrable=False),
+    "credits sensor deferred": _sensor("credits sensor", deferrable=True),
+    "notifier": Subject(waiting.Notifying, "POST /crm/v8/Tasks", _check_notified, once=True),
 }
