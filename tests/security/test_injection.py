@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +19,7 @@ from airflow_provider_zohocrm.client.coql import has_limit, literal, paged
 from airflow_provider_zohocrm.client.retry import RetryPolicy
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.transport import Transport
-from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.exceptions import ZohoConfigurationError, ZohoValidationError
 from airflow_provider_zohocrm.extraction.subforms import subform_fields
 from airflow_provider_zohocrm.extraction.walks import CoqlWalk
 from airflow_provider_zohocrm.extraction.window import Window
@@ -371,13 +372,37 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "ZohoInsertOperator": {"module": "Leads", "records": [{"Email": "a"}]},
     "ZohoUpdateOperator": {"module": "Leads", "records": [{"id": "1"}]},
     "ZohoUpsertOperator": {"module": "Leads", "records": [{"Email": "a"}]},
+    "ZohoQueryOperator": {"query": "select Email from Leads where id is not null"},
+    "ZohoCountOperator": {"module": "Leads"},
+    "ZohoGetDeletedRecordsOperator": {"module": "Leads"},
+    "ZohoGetRelatedRecordsOperator": {
+        "module": "Leads",
+        "related_list": "Notes",
+        "record_ids": "1",
+        "fields": ["id"],
+    },
+    "ZohoRecordSensor": {"module": "Leads", "record_id": "1"},
+    "ZohoBulkReadJobSensor": {"job_id": "1"},
+    "ZohoApiCreditsSensor": {"min_credits": 5},
 }
+# Beside those of the same name as a parameter of an operation.
+RENDERED_ONLY = {"api_version", "record_ids", "deleted_since", "query", "min_credits", "on_missing"}
 RENDERED = [
     (name, field)
     for name in OPERATORS
     for field in getattr(package, name).template_fields
-    if field in GUARDED and field != "record_id"
+    if field in GUARDED | RENDERED_ONLY
 ]
+RENDERS = ("../Evil", "Evil' or id is not null", "Evil\r\nX: y", "Evil?ids=1")
+INSTEAD = {
+    ("ZohoGetRecordsOperator", "record_id"): {"output_path": None},
+    ("ZohoRecordSensor", "query"): {"module": None, "record_id": None},
+}
+"""What must not be given beside a parameter."""
+
+
+def test_every_operator_and_sensor_is_asked() -> None:
+    assert set(OPERATORS) == {one for one in package.__all__ if one.endswith(("Operator", "Sensor"))}
 
 
 @pytest.mark.parametrize(("name", "field"), RENDERED)
@@ -392,7 +417,28 @@ def test_what_a_template_renders_is_checked_before_the_first_request(
         key: value.format(folder=tmp_path) if isinstance(value, str) else value
         for key, value in OPERATORS[name].items()
     }
-    for evil in ("../Leads", "Leads' or id is not null", "Leads\r\nX: y", "Leads?ids=1"):
-        operator = getattr(package, name)(task_id="t", **{**given, field: "{{ evil }}"})
-        with pytest.raises(ZohoValidationError):
-            render(operator, evil=evil).execute(context())
+    given |= INSTEAD.get((name, field), {})
+    for evil in RENDERS:
+        for way in ({"deferrable": False}, {"deferrable": True}) if name.endswith("Sensor") else ({},):
+            operator = getattr(package, name)(task_id="t", **{**given, **way, field: "{{ evil }}"})
+            with pytest.raises((ZohoValidationError, ZohoConfigurationError), match="Evil"):
+                render(operator, evil=evil).execute(context())
+
+
+@pytest.mark.parametrize("field", ["owner_id", "related_id", "related_module", "contact_id", "api_version"])
+def test_what_a_template_renders_for_the_notifier_is_checked_before_the_first_request(
+    field: str, connection: Any, third_host: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection(extra={"accounts_url": third_host.url, "api_url": third_host.url})
+    for creates in ("task", "note"):
+        if (creates, field) == ("note", "contact_id"):
+            # A note has none.
+            continue
+        for evil in RENDERS:
+            caplog.clear()
+            given = {"creates": creates, "related_id": "1", "related_module": "Leads", field: "{{ evil }}"}
+            package.ZohoCRMTaskNotifier(**given)({"evil": evil})
+            assert re.search(
+                f"No {creates} was created in Zoho CRM: Zoho(Validation|Configuration)Error: .*Evil",
+                caplog.text,
+            )
