@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from support.running import dag_context
 from support.simulated import asked
 
 from airflow_provider_zohocrm.notifications.zohocrm import ZohoCRMTaskNotifier
@@ -60,7 +61,7 @@ class Notifying:
 
     def execute(self, context: Any) -> str:
         """Notify."""
-        self.notifier(context)
+        self.notifier(dag_context(**context))
         return "went on"
 
 

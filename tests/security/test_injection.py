@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 import yarl
-from support.running import allow_execute_in_this_thread, context, render
+from support.running import allow_execute_in_this_thread, context, dag_context, render
 
 import airflow_provider_zohocrm as package
 from airflow_provider_zohocrm.client.client import ZohoCRMApi, ZohoCRMClient
@@ -437,7 +437,7 @@ def test_what_a_template_renders_for_the_notifier_is_checked_before_the_first_re
         for evil in RENDERS:
             caplog.clear()
             given = {"creates": creates, "related_id": "1", "related_module": "Leads", field: "{{ evil }}"}
-            package.ZohoCRMTaskNotifier(**given)({"evil": evil})
+            package.ZohoCRMTaskNotifier(**given)(dag_context(evil=evil))
             assert re.search(
                 f"No {creates} was created in Zoho CRM: Zoho(Validation|Configuration)Error: .*Evil",
                 caplog.text,

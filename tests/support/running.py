@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -21,6 +22,7 @@ __all__ = [
     "TaskInstance",
     "allow_execute_in_this_thread",
     "context",
+    "dag_context",
     "events_of",
     "render",
     "run_to_end",
@@ -68,6 +70,17 @@ def allow_execute_in_this_thread() -> None:
 def context(**more: Any) -> dict[str, Any]:
     """Build the part of a context that the operators use."""
     return {"ti": TaskInstance(), **more}
+
+
+def dag_context(**more: Any) -> dict[str, Any]:
+    """Build the part of a context by which notifiers are rendered."""
+    try:
+        from airflow.sdk import DAG
+    except ImportError:
+        from airflow.models.dag import DAG
+
+    dag = DAG("morning_load", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None)
+    return {"dag": dag, **more}
 
 
 def through_json(value: Any) -> Any:
