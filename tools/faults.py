@@ -196,16 +196,9 @@ def with_time_out(outcome: Outcome, **others: Outcome) -> Cells:
     return cells(outcome, **{**late, "notifier": LOGGED, **others})
 
 
-def told_by_trigger(outcome: Outcome) -> Cells:
-    """Give operators an outcome that the trigger reports to those which wait for it."""
-    told = {name.replace(" ", "_"): fails("ZohoCRMError") for name in SENSORS if name.endswith("deferred")}
-    return cells(
-        outcome,
-        bulk_read_deferred=fails("ZohoBulkReadError"),
-        bulk_write_deferred=fails("ZohoBulkWriteError"),
-        notifier=LOGGED,
-        **told,
-    )
+def refused(error: str) -> Cells:
+    """Let everything fail that asks Zoho, in the worker and in the triggerer."""
+    return cells(fails(error), notifier=LOGGED)
 
 
 _UNANSWERED = repeated(insert=LOOKED_UP, delete=SENT_AGAIN, bulk_write_insert=UNKNOWN, notifier=LOGGED)
@@ -238,16 +231,12 @@ FAULTS: dict[str, Fault] = {
     "429 header": Fault("429 with the header Retry-After", repeated(), with_time_out(LIMIT)),
     "429 other code": Fault("429 RATE_LIMIT_EXCEEDED", repeated(), with_time_out(LIMIT)),
     "429 details": Fault("429 with details.retry_after", repeated(), with_time_out(LIMIT)),
-    "401 expired": Fault(
-        "401, the token has died", cells(OTHER_TOKEN), told_by_trigger(fails("ZohoAuthenticationError"))
-    ),
-    "401 scope": Fault("401, a scope is missing", {}, told_by_trigger(fails("ZohoScopeError"))),
-    "token error": Fault(
-        "token endpoint: 200 with an error", {}, told_by_trigger(fails("ZohoAuthenticationError"))
-    ),
+    "401 expired": Fault("401, the token has died", cells(OTHER_TOKEN), refused("ZohoAuthenticationError")),
+    "401 scope": Fault("401, a scope is missing", {}, refused("ZohoScopeError")),
+    "token error": Fault("token endpoint: 200 with an error", {}, refused("ZohoAuthenticationError")),
     "token throttled": Fault(
         "token endpoint: throttled",
-        cells(TOKEN_LATER),
+        cells(TOKEN_LATER, notifier=LOGGED),
         with_time_out(fails("ZohoTokenThrottledError")),
     ),
     "token down": Fault("token endpoint: down (500)", cells(TOKEN_LATER), with_time_out(SERVER)),
@@ -259,11 +248,7 @@ FAULTS: dict[str, Fault] = {
         {
             **cells(fails("ZohoBulkReadError"), BULK_READS),
             **cells(_WRITE_ERROR, BULK_WRITES),
-            **cells(
-                fails_for_good("ZohoBulkReadError"),
-                JOB_SENSORS,
-                job_sensor_deferred=fails_for_good("ZohoCRMError"),
-            ),
+            **cells(fails_for_good("ZohoBulkReadError"), JOB_SENSORS),
         },
     ),
     "job stuck": Fault(

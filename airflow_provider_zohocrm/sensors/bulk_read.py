@@ -8,11 +8,12 @@ from airflow_provider_zohocrm.client.calls import record_id as checked_id
 from airflow_provider_zohocrm.client.jobs import job_failure, job_state
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError
 from airflow_provider_zohocrm.sensors.base import ZohoSensor
+from airflow_provider_zohocrm.triggers.events import failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_zohocrm._compat import BaseTrigger
+    from airflow_provider_zohocrm._compat import BaseTrigger, Context
 
 
 class ZohoBulkReadJobSensor(ZohoSensor):
@@ -35,6 +36,16 @@ class ZohoBulkReadJobSensor(ZohoSensor):
     def __init__(self, *, job_id: str | int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job_id = job_id
+
+    def execute_complete(self, context: Context, event: Any) -> Any:
+        """Go on when the trigger has fired; a job that has failed is the same error as in the worker.
+
+        :param event: what the trigger sent.
+        :return: what was seen.
+        """
+        if isinstance(event, dict) and event.get("status") == "error":
+            raise self._ending(failed(event, ZohoBulkReadError), soft=self._is_outcome(event))
+        return super().execute_complete(context, event)
 
     def _look(self) -> dict[str, Any] | None:
         job = self._looking_hook().get_bulk_read_job(checked_id(self.job_id))

@@ -328,7 +328,7 @@ def test_a_job_that_fails(simulated, tmp_path, deferrable, soft):
     simulator = simulated({"Leads": 4})
     simulator.configure(job_failure="INTERNAL_ERROR")
     job_id = submitted(tmp_path)
-    kind = AirflowSkipException if soft else ZohoCRMError if deferrable else ZohoBulkReadError
+    kind = AirflowSkipException if soft else ZohoBulkReadError
     with pytest.raises(kind) as raised:
         run(ZohoBulkReadJobSensor, deferrable, job_id=job_id, soft_fail=soft)
     # Airflow's own sensor skips a task that was deferred with words of its own.
