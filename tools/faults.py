@@ -155,6 +155,11 @@ def fails_for_good(error: str) -> Outcome:
     )
 
 
+def either(outcome: Outcome) -> Outcome:
+    """Describe a task that mostly does not see the fault, or else ends so."""
+    return replace(outcome, name=f"unnoticed, or {outcome.name}", log="")
+
+
 TRANSPORT, SERVER, LIMIT = fails("ZohoTransportError"), fails("ZohoServerError"), fails("ZohoRateLimitError")
 Cells = dict[str, Outcome]
 
@@ -202,6 +207,8 @@ def refused(error: str) -> Cells:
 
 
 _UNANSWERED = repeated(insert=LOOKED_UP, delete=SENT_AGAIN, bulk_write_insert=UNKNOWN, notifier=LOGGED)
+# Whether the next call is on its way by then is chance.
+_RESET_WHILE_KEPT = cells(UNNOTICED, insert=either(LOOKED_UP), bulk_write_insert=either(UNKNOWN))
 _ANSWERS_LOST = with_time_out(TRANSPORT, insert=LOOKED_UP, bulk_write_insert=UNKNOWN)
 _NEVER_ANSWERED = with_time_out(TRANSPORT, insert=after_look_up(TRANSPORT), bulk_write_insert=UNKNOWN)
 _DOWN = with_time_out(SERVER, insert=after_look_up(SERVER), bulk_write_insert=UNKNOWN)
@@ -218,7 +225,7 @@ FAULTS: dict[str, Fault] = {
     "reset unanswered": Fault("connection reset after that, before the answer", _UNANSWERED, _ANSWERS_LOST),
     "reset during": Fault("connection reset during the answer", _UNANSWERED, _ANSWERS_LOST),
     "reset after": Fault(
-        "connection reset after the answer, while it is kept", cells(UNNOTICED), cells(UNNOTICED)
+        "connection reset after the answer, while it is kept", _RESET_WHILE_KEPT, _RESET_WHILE_KEPT
     ),
     "slow body": Fault(
         "body comes slowly; lasting: slower than the time-out", cells(UNNOTICED), _ANSWERS_LOST
