@@ -100,7 +100,7 @@ IN_VAIN = Outcome(
 LOGGED = Outcome(
     "logged",
     "The error is logged. DAG and task, of which the notification tells, do not notice. A call that Zoho may have processed is not repeated: "
-    "the record is there once or not at all.",
+    "the record is there once or not at all; nor is one that is to wait for longer than 5 s.",
     "No task was created in Zoho CRM: ",
     doubtful=True,
     shown="No task was created in Zoho CRM: …",
