@@ -53,6 +53,7 @@ __all__ = [
     "asset_alias",
     "asset_event",
     "asset_state_store",
+    "asset_state_stores",
     "async_connection",
     "async_mask_secret",
     "configured",
@@ -232,6 +233,17 @@ def object_storage_path(uri: str) -> ObjectStoragePath:
 def task_state_store(context: Context) -> Any:
     """Return what keeps JSON values of a task instance over its tries (``get, set, delete``), or None before 3.3."""
     return context.get("task_state_store")
+
+
+def asset_state_stores(accessors: Any) -> list[Any]:
+    """Return what keeps JSON values for each asset of a trigger (3.3); none before that.
+
+    :param accessors: what Airflow gave the trigger; by itself it serves one asset only, and does not tell which there are.
+    """
+    if accessors is None:
+        return []
+    each = [getattr(accessors, name, {}) for name in ("_by_name", "_by_uri")]
+    return [store for stores in each for store in stores.values()] or [accessors]
 
 
 async def read_asset_state(store: Any, key: str) -> Any:

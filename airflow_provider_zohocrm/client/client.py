@@ -10,22 +10,27 @@ from airflow_provider_zohocrm.client.bulk_read import BulkReadApi, job_call, rea
 from airflow_provider_zohocrm.client.bulk_write import BulkWriteApi, read_write_job, write_job_call
 from airflow_provider_zohocrm.client.calls import Call, record_id
 from airflow_provider_zohocrm.client.changes import (
+    MOST_PAGES,
+    changed_call,
     deleted_call,
     matching_call,
     newest_call,
+    next_page,
     read_deleted,
     read_ids,
     read_newest,
 )
 from airflow_provider_zohocrm.client.records import RecordsApi
 from airflow_provider_zohocrm.client.usage import Usage
+from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.client.writing import WritingApi
-from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.exceptions import ZohoPaginationLimitError, ZohoValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_zohocrm.client.aio import AsyncTransport
+    from airflow_provider_zohocrm.client.changes import Deletion, Row
     from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.client.transport import Transport
 
@@ -122,7 +127,7 @@ class AsyncZohoCRMClient:
         call = write_job_call(self.transport.credentials.version, job_id)
         return read_write_job(call, await self.transport.send(call, self.usage))
 
-    async def get_newest_records(self, module: str) -> tuple[list[tuple[str, str, str]], bool]:
+    async def get_newest_records(self, module: str) -> tuple[list[Row], bool]:
         """Read which records were modified last, 200 at most: 1 credit.
 
         :return: id, ``Created_Time`` and ``Modified_Time`` in UTC of each, and whether there are more records.
@@ -130,17 +135,64 @@ class AsyncZohoCRMClient:
         call = newest_call(self.transport.credentials.version, module)
         return read_newest(call, await self.transport.send(call, self.usage))
 
-    async def get_newest_deletions(
-        self, module: str, since: str | None
-    ) -> tuple[list[tuple[str, str]], bool]:
-        """Read what was deleted at or after a moment, 200 at most: 2 credits.
+    async def get_changed_records(self, module: str, since: str) -> tuple[list[Row], bool]:
+        """Read which records were modified at or after a moment: 1 credit for 200, 10,000 at most.
 
+        :param since: ISO 8601 in UTC; empty for all.
+        :return: id, ``Created_Time`` and ``Modified_Time`` in UTC of each, the earliest first, and whether there are more.
+        """
+        found: dict[str, Row] = {}
+        place, number = {"page": "1"}, 1
+        for _ in range(MOST_PAGES):
+            call = changed_call(self.transport.credentials.version, module, since, place)
+            try:
+                answer = await self.transport.send(call, self.usage)
+            except ZohoPaginationLimitError:
+                return list(found.values()), True
+            rows, more = read_newest(call, answer)
+            found |= {row[0]: row for row in rows}
+            if not more or not rows:
+                return list(found.values()), False
+            if rows[-1][2] > since:
+                # Numbered pages would shift where a record is deleted meanwhile; a moment does not.
+                since, place, number = rows[-1][2], {"page": "1"}, 1
+            else:
+                number += 1
+                place = next_page(answer, number)
+        return list(found.values()), True
+
+    async def get_deletions(self, module: str, since: str) -> tuple[list[Deletion], bool]:
+        """Read what was deleted at or after a moment: 2 credits for 200, 10,000 at most.
+
+        :param since: ISO 8601 in UTC; empty for the 60 days Zoho keeps.
         :return: id and ``deleted_time`` in UTC of each, and whether there are more.
         """
-        call = deleted_call(self.transport.credentials.version, module, since)
-        return read_deleted(call, await self.transport.send(call, self.usage))
+        found: dict[str, str] = {}
+        for page in range(1, MOST_PAGES + 1):
+            call = deleted_call(self.transport.credentials.version, module, since, page)
+            try:
+                rows, more = read_deleted(call, await self.transport.send(call, self.usage))
+            except ZohoPaginationLimitError:
+                break
+            # What is deleted meanwhile moves others onto the next page.
+            found |= {id_: when for id_, when in rows if when > found.get(id_, "")}
+            if not more or not rows:
+                return list(found.items()), False
+        return list(found.items()), True
 
-    async def get_matching_ids(self, module: str, criteria: str, since: str) -> set[str]:
-        """Read which records modified at or after a moment meet a condition of COQL, 200 at most: 1 credit."""
-        call = matching_call(self.transport.credentials.version, module, criteria, since)
-        return read_ids(call, await self.transport.send(call, self.usage))
+    async def get_matching_ids(self, module: str, criteria: str, since: str) -> tuple[set[str], bool]:
+        """Read which records modified at or after a moment meet a condition of COQL: 1 credit for up to 200.
+
+        :return: their ids, and whether there are more.
+        """
+        version = self.transport.credentials.version
+        found: set[str] = set()
+        last, size = None, PAGE_SIZE
+        for _ in range(MOST_PAGES):
+            call = matching_call(version, module, criteria, since, last, size)
+            ids, more = read_ids(call, await self.transport.send(call, self.usage))
+            found.update(ids)
+            if not more or not ids:
+                return found, False
+            last, size = ids[-1], version.coql_page
+        return found, True

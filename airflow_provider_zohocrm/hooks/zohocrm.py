@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_zohocrm._compat import Connection
     from airflow_provider_zohocrm.client.calls import Call
+    from airflow_provider_zohocrm.client.changes import Deletion, Row
     from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.client.timeouts import Timeout
     from airflow_provider_zohocrm.client.tokens import TokenStore
@@ -284,6 +285,7 @@ class ZohoCRMAsyncHook(BaseHook):
     :param longest_wait: the longest seconds that Zoho may ask to wait before such a repetition; beyond it the call fails.
     :param min_credits_remaining: API credits that the organisation must have left after each call, in place of the
         connection's; 0 for no bound.
+    :param usage: what another hook has counted by, to go on with it.
     """
 
     def __init__(
@@ -295,6 +297,7 @@ class ZohoCRMAsyncHook(BaseHook):
         retries: int = DEFAULT_RETRIES,
         longest_wait: float = LONGEST_WAIT,
         min_credits_remaining: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__()
         self.zohocrm_conn_id = zohocrm_conn_id
@@ -303,8 +306,8 @@ class ZohoCRMAsyncHook(BaseHook):
         self.retries = retries
         self.longest_wait = longest_wait
         self.min_credits_remaining = min_credits_remaining
-        self.usage = Usage(min_remaining=min_credits_remaining)
-        """What was asked of Zoho by this hook so far."""
+        self.usage = usage or Usage(min_remaining=min_credits_remaining)
+        """What was asked of Zoho by this hook so far, and by those before that counted by it."""
         self._client: AsyncZohoCRMClient | None = None
         self._exit = AsyncExitStack()
 
@@ -377,7 +380,7 @@ class ZohoCRMAsyncHook(BaseHook):
         """
         return await self._entered().get_bulk_write_job(job_id)
 
-    async def get_newest_records(self, module: str) -> tuple[list[tuple[str, str, str]], bool]:
+    async def get_newest_records(self, module: str) -> tuple[list[Row], bool]:
         """Read which records were modified last, 200 at most: 1 credit.
 
         :param module: API name.
@@ -385,24 +388,31 @@ class ZohoCRMAsyncHook(BaseHook):
         """
         return await self._entered().get_newest_records(module)
 
-    async def get_newest_deletions(
-        self, module: str, since: str | None = None
-    ) -> tuple[list[tuple[str, str]], bool]:
-        """Read what was deleted, 200 at most: 2 credits.
+    async def get_changed_records(self, module: str, since: str) -> tuple[list[Row], bool]:
+        """Read which records were modified at or after a moment: 1 credit for 200, 10,000 at most.
 
         :param module: API name.
-        :param since: at or after this moment, ISO 8601; None for the 60 days Zoho keeps.
+        :param since: ISO 8601 in UTC; empty for all.
+        :return: id, ``Created_Time`` and ``Modified_Time`` in UTC of each, the earliest first, and whether there are more.
+        """
+        return await self._entered().get_changed_records(module, since)
+
+    async def get_deletions(self, module: str, since: str) -> tuple[list[Deletion], bool]:
+        """Read what was deleted at or after a moment: 2 credits for 200, 10,000 at most.
+
+        :param module: API name.
+        :param since: ISO 8601 in UTC; empty for the 60 days Zoho keeps.
         :return: id and ``deleted_time`` in UTC of each, and whether there are more.
         """
-        return await self._entered().get_newest_deletions(module, since)
+        return await self._entered().get_deletions(module, since)
 
-    async def get_matching_ids(self, module: str, criteria: str, since: str) -> set[str]:
-        """Read which records meet a condition, 200 at most: 1 credit.
+    async def get_matching_ids(self, module: str, criteria: str, since: str) -> tuple[set[str], bool]:
+        """Read which records meet a condition: 1 credit for up to 200.
 
         :param module: API name.
         :param criteria: what stands after ``where`` in COQL.
         :param since: of those modified at or after this moment, ISO 8601.
-        :return: their ids.
+        :return: their ids, and whether there are more.
         """
         return await self._entered().get_matching_ids(module, criteria, since)
 

@@ -26,6 +26,13 @@ _METRICS: dict[str, str] = {
 }
 
 
+def send_metrics(counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Add to Airflow's metrics what was used."""
+    for name, metric in _METRICS.items():
+        if counts[name]:
+            count_metric(metric, counts[name], tags)
+
+
 class UsageAccount:
     """Adds up what one run of a task uses, from its start or resumption to its end or deferral."""
 
@@ -75,10 +82,7 @@ class UsageAccount:
 
     def send_metrics(self, tags: Mapping[str, str]) -> None:
         """Add to Airflow's metrics what this run of the task has used."""
-        counts: Mapping[str, Any] = self.run
-        for name, metric in _METRICS.items():
-            if counts[name]:
-                count_metric(metric, counts[name], tags)
+        send_metrics(self.run, tags)
 
     def tell(self, context: Context) -> None:
         """Log what the task has used, and push it to XCom."""

@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
-from dataclasses import replace
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from airflow_provider_zohocrm._compat import (
     BaseEventTrigger,
     SharedStreamProducer,
     TriggerEvent,
+    asset_state_stores,
     read_asset_state,
     read_variable,
     sync_to_async,
@@ -23,35 +24,104 @@ from airflow_provider_zohocrm._compat import (
 )
 from airflow_provider_zohocrm.client.calls import module_name, names
 from airflow_provider_zohocrm.client.coql import checked_condition
-from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.exceptions import ZohoLowCreditsError, ZohoValidationError
 from airflow_provider_zohocrm.triggers.outages import PASSING, RETRIES_PER_LOOK, imported_hooks, pause_after
 
 if TYPE_CHECKING:
-    from airflow_provider_zohocrm.client.changes import Changes, Snapshot, Watermark
+    from airflow_provider_zohocrm.client.changes import Changes, Deletion, Row, Snapshot, Watermark
+    from airflow_provider_zohocrm.client.usage import Usage
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
 
 Save = Callable[[], Awaitable[None]]
 
-# Seconds between two tries to read where the watcher was.
+# Seconds between two tries to read or keep where the watcher was.
 _RETRY_STATE = 10.0
+_TRIES_STATE = 5
 # Seconds in which the triggerer has stored an event that it was given, where it does not tell (before Airflow 3.3).
 _STORED = 5.0
 _GROWTH = 1.5
 KINDS = ("created", "changed", "deleted")
 # Ids in an event; it says how many there are in all.
 _SHOWN = 200
+# Seconds without a call when API credits are to be left for others: only a call tells that there are more again.
+_LOW_CREDITS = 900.0
+# Seconds between two lines of the log that tell what was used.
+_TELL_USAGE = 3600.0
 
 
 class Look:
-    """What one look at a module has shown, for all watchers of it.
+    """What one look at a module has shown, for all watchers of it. What they need beyond is read once for all.
 
-    :param snapshot: what Zoho said.
+    :param reader: makes the calls.
+    :param begun: when it began, in seconds of the monotonic clock.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, reader: ZohoRecordsChangedTrigger, begun: float) -> None:
+        self.begun = begun
         self.saves: list[Save] = []
         """What the watchers keep once their events are stored."""
+        self.low: ZohoLowCreditsError | None = None
+        """Why it has not read all: API credits are to be left for others."""
+        self.hook = reader.hook
+        """Makes a hook whose calls are counted with those of the look."""
+        self._module = reader.module
+        self.newest: list[Row] = []
+        """The 200 records modified last."""
+        self._more = False
+        self._read: dict[tuple[str, str], tuple[list[Any], bool]] = {}
+        self._reading = asyncio.Lock()
+        self.asked: str | None = None
+        """From when the watchers wanted to know what was deleted."""
+
+    async def begin(self, before: Look | None) -> None:
+        """Read what a look always shows: the newest records, and what was deleted, if the watchers asked for it before."""
+        async with await self.hook() as hook:
+            self.newest, self._more = await hook.get_newest_records(self._module)
+        if before is not None and before.asked is not None:
+            await self._deletions(before.asked)
+
+    def is_like(self, before: Look) -> bool:
+        """Tell whether there is nothing new since the look before."""
+        return self.newest == before.newest and self._gone() <= before._gone()
+
+    async def records(self, since: str) -> tuple[list[Row], bool]:
+        """Read all records that were modified at or after a moment, and maybe others.
+
+        :return: the records, and whether there were too many to read them all.
+        """
+        if not self._more or any(modified < since for _, _, modified in self.newest):
+            return self.newest, False
+        rows, more = await self._once("get_changed_records", since)
+        return list({row[0]: row for row in (*self.newest, *rows)}.values()), more
+
+    async def deletions(self, since: str) -> tuple[list[Deletion], bool] | None:
+        """Read what was deleted at or after a moment.
+
+        :return: as :meth:`records` does; None if API credits are to be left for others.
+        """
+        self.asked = since if self.asked is None else min(self.asked, since)
+        return await self._deletions(since)
+
+    async def _deletions(self, since: str) -> tuple[list[Deletion], bool] | None:
+        try:
+            return await self._once("get_deletions", since)
+        except ZohoLowCreditsError as error:
+            # What it has read so far can be told.
+            self.low = error
+            return None
+
+    async def _once(self, name: str, since: str) -> tuple[list[Any], bool]:
+        async with self._reading:
+            for (what, earlier), (rows, more) in self._read.items():
+                if what == name and (earlier == since or (earlier < since and not more)):
+                    return rows, more
+            async with await self.hook() as hook:
+                found: tuple[list[Any], bool] = await getattr(hook, name)(self._module, since)
+            self._read[name, since] = found
+            return found
+
+    def _gone(self) -> set[Deletion]:
+        return {row for (what, _), (rows, _) in self._read.items() if what == "get_deletions" for row in rows}
 
     async def save(self) -> None:
         """Let all watchers keep how far they have come."""
@@ -68,7 +138,9 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
     and ``watermark`` the newest one of the module: ``modified_since`` may be given to ``ZohoGetRecordsOperator``.
 
     Triggers with the same connection, module and intervals look together (Airflow 3.3). A look costs 1 API credit, and
-    2 more where deletions are watched; one at a condition a further one, but only after something has changed.
+    2 more where deletions are watched; one at a condition a further one, but only after something has changed. More than
+    200 changes or deletions between two looks cost 1 or 2 more for each 200. Below ``min_credits_remaining`` of the
+    connection there is a look in 15 minutes at most, for 1 credit.
     How far a watcher has come is kept with its asset (Airflow 3.3), or in an Airflow Variable.
 
     :param module: API name, e.g. ``Leads``.
@@ -78,7 +150,7 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
         they are now fire nothing. Needs the scope ``ZohoCRM.coql.READ``. What is deleted cannot be asked for it.
     :param poll_interval: seconds between two looks after a change; it grows by half each time there is none.
     :param max_poll_interval: the longest seconds between two looks.
-    :param overlap: seconds that a record may come late, with a ``Modified_Time`` before that of others already seen.
+    :param overlap: seconds that a record or a deletion may come late, with a time before that of others already seen.
     :param api_version: ``v2`` … ``v8``, in place of the connection's.
     :raises ZohoValidationError: if a parameter is wrong.
     """
@@ -114,6 +186,9 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
         self.max_poll_interval = max_poll_interval
         self.overlap = overlap
         self.api_version = api_version
+        self._usage: Usage | None = None
+        self._told: Mapping[str, Any] = {}
+        self._tell_at = 0.0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Describe the trigger in plain JSON."""
@@ -139,7 +214,6 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
             type(self).__qualname__,
             self.zohocrm_conn_id,
             self.module,
-            "deleted" in self.on,
             self.poll_interval,
             self.max_poll_interval,
             self.api_version,
@@ -153,13 +227,15 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Turn what the common looks have shown into the events of this watcher."""
         known = await self._load()
+        compared = self._comparing()
         async for look in shared_stream:
-            found, known = await self._compared(look, known)
+            found, known = await compared(look, known)
             if found:
                 self.log.info(
-                    "%s: %d created, %d changed, %d deleted",
+                    "%s: %d created, %d changed, %d deleted%s",
                     self.module,
                     *(len(ids) for ids in (found.created, found.changed, found.deleted)),
+                    ", and others that were too many to be read" if found.more else "",
                 )
                 yield TriggerEvent(self._event(found, known))  # type: ignore[no-untyped-call]  # Airflow's
 
@@ -177,12 +253,15 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
             yield event
 
     async def looks(self) -> AsyncIterator[Look]:
-        """Look at the module for ever, through all outages."""
-        delay, last, since = self.poll_interval, None, None
+        """Look at the module for ever, through all outages, and seldom while API credits are to be left for others."""
+        delay, last, warned, low = self.poll_interval, None, False, None
         while True:
-            pause, quiet = 0.0, True
+            pause, quiet, rested, low = 0.0, True, low is not None, None
+            look = Look(self, time.monotonic())
             try:
-                snapshot = await self._look(last, since)
+                await look.begin(last)
+            except ZohoLowCreditsError as error:
+                low = error
             except PASSING as error:
                 pause = pause_after(error)
                 self.log.warning("Looking at %s failed, going on: %s", self.module, error)
@@ -191,75 +270,111 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
                     "Looking at %s failed, going on: %s: %s", self.module, type(error).__name__, error
                 )
             else:
-                quiet = (
-                    last is not None and snapshot.records == last.records and snapshot.deleted == last.deleted
-                )
-                last, since = (
-                    snapshot,
-                    max((when for _, when in snapshot.deleted), default=snapshot.deleted_since),
-                )
-                yield Look(snapshot)
+                quiet, last = last is not None and look.is_like(last), look
+                yield look
+                low = look.low
+            if low is not None:
+                pause = max(self.max_poll_interval, _LOW_CREDITS)
+                if not warned:
+                    self.log.warning("Looking at %s every %.0f s for now: %s", self.module, pause, low)
+            # The first look after a pause is sent whatever is left, and tells nothing.
+            warned = low is not None or (warned and rested)
+            await self._tell_usage()
             delay = min(delay * _GROWTH, self.max_poll_interval) if quiet else self.poll_interval
             # Watchers that began together do not go on together.
             await asyncio.sleep(max(pause, delay * random.uniform(0.9, 1.0)))  # noqa: S311  # no secret
+            if low is not None and self._usage is not None:
+                # What was told does not hold any more; the next answer tells again.
+                self._usage.remaining = None
 
-    async def _look(self, last: Snapshot | None, since: str | None) -> Snapshot:
-        async with await self._hook() as hook:
-            # Imported with the hook, beside the event loop.
-            from airflow_provider_zohocrm.client.changes import Snapshot
+    async def _tell_usage(self) -> None:
+        """Add what the looks have used to Airflow's metrics, and log it now and then."""
+        if self._usage is None:
+            return
+        counts: Mapping[str, Any] = self._usage.counts
+        new = {name: (counts[name] or 0) - (self._told.get(name) or 0) for name in counts}
+        self._told = counts
+        # What sends metrics may block.
+        await asyncio.to_thread(_send_metrics, new, {"conn_id": self.zohocrm_conn_id, "module": self.module})
+        if time.monotonic() >= self._tell_at:
+            self._tell_at = time.monotonic() + _TELL_USAGE
+            used = ", ".join(f"{name} {value}" for name, value in counts.items())
+            self.log.info("Zoho CRM, watching %s so far: %s", self.module, used)
 
-            records, more = await hook.get_newest_records(self.module)
-            snapshot = Snapshot(records, [], more=more)
-            if "deleted" in self.on:
-                # By Zoho's own clock; what was deleted before the first look is for those who had looked before.
-                snapshot.deleted_since = snapshot.newest if last is None else since
-                snapshot.deleted, more = await hook.get_newest_deletions(self.module, snapshot.deleted_since)
-                snapshot.more |= more
-        return snapshot
-
-    async def _hook(self) -> ZohoCRMAsyncHook:
+    async def hook(self) -> ZohoCRMAsyncHook:
+        """Make a hook for calls that are counted with those of all looks before."""
         hooks = await imported_hooks()
         hook: ZohoCRMAsyncHook = hooks.ZohoCRMAsyncHook(
-            self.zohocrm_conn_id, api_version=self.api_version, retries=RETRIES_PER_LOOK
+            self.zohocrm_conn_id, api_version=self.api_version, retries=RETRIES_PER_LOOK, usage=self._usage
         )
+        # What an answer told of the credits left holds for the next look.
+        self._usage = hook.usage
         return hook
 
     # --- one watcher ------------------------------------------------------------------------------------------
 
-    async def _compared(self, look: Look, known: Watermark | None) -> tuple[Changes, Watermark | None]:
-        """Tell what a look shows that this watcher does not know yet, and what it knows from then on."""
-        from airflow_provider_zohocrm.client.changes import NOTHING, compare, only
+    def _comparing(self) -> Callable[[Look, Watermark | None], Awaitable[tuple[Changes, Watermark | None]]]:
+        """Make what tells of looks, one after another, what this watcher does not know yet, and what it knows then."""
+        from airflow_provider_zohocrm.client.changes import NOTHING, Settling, compare, only, settle
 
-        try:
-            snapshot = await self._whole(look.snapshot, known)
-            found, after = compare(known, snapshot, overlap=self.overlap)
-            found = only(found, self.on, await self._matching(found))
-        except Exception as error:  # noqa: BLE001  # the next look shows it again
-            self.log.warning(
-                "Comparing %s failed, going on: %s: %s", self.module, type(error).__name__, error
+        records, deletions = Settling(self.overlap), Settling(self.overlap)
+
+        async def compared(look: Look, known: Watermark | None) -> tuple[Changes, Watermark | None]:
+            try:
+                snapshot = await self._snapshot(look, known)
+                if known is None and snapshot.deleted is None and "deleted" in self.on:
+                    return NOTHING, known
+                found, after = compare(known, snapshot, overlap=self.overlap)
+                found = only(found, self.on)
+                found = only(found, self.on, await self._matching(look, found))
+            except ZohoLowCreditsError as error:
+                look.low = error
+                return NOTHING, known
+            except Exception as error:  # noqa: BLE001  # the next look shows it again
+                self.log.warning(
+                    "Comparing %s failed, going on: %s: %s", self.module, type(error).__name__, error
+                )
+                return NOTHING, known
+            now = time.monotonic()
+            after = settle(
+                after,
+                self.overlap,
+                records=records.is_over(after["modified"], look.begun, now),
+                deletions=snapshot.deleted is not None
+                and deletions.is_over(after["deleted"], look.begun, now),
             )
-            return NOTHING, known
-        if after != known:
-            look.saves.append(partial(self._save, after))
-        return found, after
+            if after != known:
+                look.saves.append(partial(self._save, after))
+            return found, after
 
-    async def _whole(self, snapshot: Snapshot, known: Watermark | None) -> Snapshot:
-        """Add what was deleted while nobody looked."""
-        if known is None or "deleted" not in self.on or snapshot.deleted_since is None:
-            return snapshot
-        since = known["deleted"]
-        if since is not None and since >= snapshot.deleted_since:
-            return snapshot
-        async with await self._hook() as hook:
-            deleted, more = await hook.get_newest_deletions(self.module, since)
-        return replace(snapshot, deleted=deleted, deleted_since=since, more=snapshot.more or more)
+        return compared
 
-    async def _matching(self, found: Changes) -> set[str] | None:
+    async def _snapshot(self, look: Look, known: Watermark | None) -> Snapshot:
+        """Read what may be new to this watcher."""
+        from airflow_provider_zohocrm.client.changes import Snapshot, before, deletions_since, records_since
+
+        if known is None:
+            newest = max((modified for _, _, modified in look.newest), default=None)
+            since = gone_since = before(newest, self.overlap)
+        else:
+            since, gone_since = records_since(known, self.overlap), deletions_since(known, self.overlap)
+        snapshot = Snapshot(look.newest)
+        if {"created", "changed"} & {*self.on}:
+            snapshot.records, snapshot.more = await look.records(since)
+        if "deleted" in self.on:
+            gone = await look.deletions(gone_since)
+            if gone is not None:
+                snapshot.deleted, snapshot.more_deleted = gone
+        return snapshot
+
+    async def _matching(self, look: Look, found: Changes) -> set[str] | None:
         """Name the records that meet the criteria among those modified since; None for all."""
-        if self.criteria is None or found.modified_since is None:
+        if self.criteria is None or found.modified_since is None or not (found.created or found.changed):
             return None
-        async with await self._hook() as hook:
-            return await hook.get_matching_ids(self.module, self.criteria, found.modified_since)
+        async with await look.hook() as hook:
+            ids, more = await hook.get_matching_ids(self.module, self.criteria, found.modified_since)
+        # Whether the others meet them cannot be told: better an event too many than one lost.
+        return None if more else ids
 
     def _event(self, found: Changes, known: Watermark | None) -> dict[str, Any]:
         return {
@@ -267,7 +382,8 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
             "created": found.created[:_SHOWN],
             "changed": found.changed[:_SHOWN],
             "deleted": found.deleted[:_SHOWN],
-            "more": found.more,
+            "more": found.more
+            or any(len(ids) > _SHOWN for ids in (found.created, found.changed, found.deleted)),
             "modified_since": found.modified_since,
             "watermark": known and known["modified"],
         }
@@ -276,8 +392,13 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
 
     @property
     def _key(self) -> str:
-        what = json.dumps([self.zohocrm_conn_id, self.module, sorted(self.on), self.criteria])
-        return f"zohocrm_watermark_{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+        """Name what is known to all watchers of an asset that watch for the same."""
+        return _hashed([self.zohocrm_conn_id, self.module, sorted(self.on), self.criteria])
+
+    @property
+    def _variable(self) -> str:
+        """Name what is known to this watcher alone: another one, which looks more often, has fired for other assets."""
+        return _hashed(self.serialize()[1])
 
     async def _load(self) -> Watermark | None:
         """Read how far it had come, for as long as it takes: without that, changes would go unseen."""
@@ -289,25 +410,39 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
                 await asyncio.sleep(_RETRY_STATE)
 
     async def _read(self) -> Watermark | None:
-        text = await self._kept(read_asset_state, read_variable)
-        return json.loads(text) if text else None
+        from airflow_provider_zohocrm.client.changes import no_watermark
+
+        stores = self._stores()
+        if stores:
+            texts = [await read_asset_state(store, self._key) for store in stores]
+        else:
+            texts = [await sync_to_async(read_variable, self._variable)]
+        kept: list[Watermark] = [{**no_watermark(), **json.loads(text)} for text in texts if text]
+        # Where an asset has come less far than the others, it has not been told yet.
+        return min(kept, key=lambda known: (known["modified"] or "", known["deleted"] or ""), default=None)
 
     async def _save(self, known: Watermark) -> None:
-        text = json.dumps(known)
-        await self._kept(
-            partial(write_asset_state, value=text),
-            partial(write_variable, value=text, description=f"How far changes of {self.module} are known."),
-        )
-
-    async def _kept(self, by_asset: Callable[..., Awaitable[Any]], by_variable: Callable[..., Any]) -> Any:
-        store = getattr(self, "asset_state_store", None)
-        if store is not None:
+        """Keep how far it has come. Where that fails for long, the next change has another go."""
+        for left in reversed(range(_TRIES_STATE)):
             try:
-                return await by_asset(store, self._key)
-            except ValueError:
-                # One trigger watches for several assets, and Airflow does not say which.
-                self.log.debug("The watermark of %s is kept in a Variable", self.module)
-        return await sync_to_async(by_variable, self._key)
+                return await self._write(json.dumps(known))
+            except Exception as error:  # noqa: BLE001, PERF203  # as for reading; and Airflow would end the watcher
+                self.log.warning("The watermark of %s cannot be kept (%s)", self.module, type(error).__name__)
+                if left:
+                    await asyncio.sleep(_RETRY_STATE)
+        return None
+
+    async def _write(self, text: str) -> None:
+        stores = self._stores()
+        for store in stores:
+            await write_asset_state(store, self._key, text)
+        if not stores:
+            about = f"How far changes of {self.module} are known."
+            await sync_to_async(partial(write_variable, self._variable, value=text, description=about))
+
+    def _stores(self) -> list[Any]:
+        """Return where Airflow keeps what is known, one place for each asset of this watcher; none before 3.3."""
+        return asset_state_stores(getattr(self, "asset_state_store", None))
 
 
 class _Producer(SharedStreamProducer):
@@ -332,3 +467,14 @@ class _Producer(SharedStreamProducer):
         for item in batch:
             if item.outcome.failed == 0:
                 await item.broker_payload.save()
+
+
+def _hashed(what: Any) -> str:
+    text = json.dumps(what, sort_keys=True)
+    return f"zohocrm_watermark_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _send_metrics(counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    from airflow_provider_zohocrm.operators.usage import send_metrics
+
+    send_metrics(counts, tags)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from importlib.util import find_spec
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
 from support.simulated import asked
 
+from airflow_provider_zohocrm.client import client
 from airflow_provider_zohocrm.client.client import ZohoCRMClient
 from airflow_provider_zohocrm.client.credentials import ZohoCredentials
 from airflow_provider_zohocrm.client.tokens import MemoryTokenStore
 from airflow_provider_zohocrm.client.transport import Transport
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.operators import usage
 from airflow_provider_zohocrm.triggers import records_changed
 from airflow_provider_zohocrm.triggers.records_changed import ZohoRecordsChangedTrigger
 
@@ -72,7 +76,7 @@ class Together(Alone):
     async def __aenter__(self):
         from airflow.triggers.shared_stream import SharedStreamManager
 
-        self.streams = SharedStreamManager(ack_timeout=0.5)
+        self.streams = SharedStreamManager(ack_timeout=60)
         return await super().__aenter__()
 
     async def __aexit__(self, *error):
@@ -115,6 +119,35 @@ async def update(crm, record_id, **fields):
     # Zoho's times have no fractions: a change within the second of the one before is told by nothing.
     crm.simulator.advance(2)
     await asyncio.to_thread(crm.client.update_records, "Leads", [{"id": record_id, **fields}])
+
+
+async def insert_many(crm, count):
+    records = [{"Last_Name": f"n{number}", "Company": "Zylker"} for number in range(count)]
+    results = await asyncio.to_thread(lambda: list(crm.client.insert_records("Leads", records)))
+    return [result["details"]["id"] for result in results]
+
+
+async def update_many(crm, count):
+    """Change records that are there, later than all else."""
+    crm.simulator.advance(2)
+    ids = [row["id"] for row in islice(crm.simulator.table("Leads"), count)]
+    records = [{"id": id_, "City": "Bergen"} for id_ in ids]
+    await asyncio.to_thread(lambda: list(crm.client.update_records("Leads", records)))
+    return ids
+
+
+async def delete_many(crm, ids):
+    crm.simulator.advance(2)
+    await asyncio.to_thread(lambda: list(crm.client.delete_records("Leads", ids)))
+
+
+async def watched(triggerer, watcher, crm, events=0):
+    """Let a watcher run until it has fired so often, and has kept that; the triggerer is restarted then."""
+    before = dict(crm.kept)
+    async with triggerer(ZohoRecordsChangedTrigger("Leads", **watcher)) as running:
+        found = list(await running.fired(events))
+        await until(lambda: crm.kept and (not events or crm.kept != before))
+        return found
 
 
 async def until(look):
@@ -263,6 +296,8 @@ if SHARED:
                 ZohoRecordsChangedTrigger("Leads", on="created", **patient),
                 ZohoRecordsChangedTrigger("Leads", on="changed", **patient),
                 ZohoRecordsChangedTrigger("Leads", criteria="City = 'Oslo'", **patient),
+                ZohoRecordsChangedTrigger("Leads", on="deleted", **patient),
+                ZohoRecordsChangedTrigger("Leads", on="deleted", overlap=1, **patient),
             ]
             async with Together(*watchers):
                 await begun(crm, len(watchers))
@@ -286,14 +321,25 @@ if SHARED:
         asyncio.run(scenario())
 
 
+class Store(dict):
+    """What Airflow keeps for an asset."""
+
+    async def aget(self, key):
+        return self.get(key)
+
+    async def aset(self, key, value):
+        self[key] = value
+
+
+class Stores:
+    """What Airflow gives a trigger for its assets."""
+
+    def __init__(self, **stores):
+        self._by_name = stores
+        self._by_uri = {}
+
+
 def test_the_watermark_is_kept_with_the_asset_where_airflow_has_a_place_for_it(crm):
-    class Store(dict):
-        async def aget(self, key):
-            return self.get(key)
-
-        async def aset(self, key, value):
-            self[key] = value
-
     async def scenario():
         store = Store()
         watcher = ZohoRecordsChangedTrigger("Leads", **QUICK)
@@ -306,6 +352,238 @@ def test_the_watermark_is_kept_with_the_asset_where_airflow_has_a_place_for_it(c
         assert not crm.kept
 
     asyncio.run(scenario())
+
+
+def test_a_watcher_keeps_its_watermark_when_assets_come_and_go(crm):
+    """Watchers that are alike are one trigger, whatever assets they are for."""
+
+    async def run(*stores, events):
+        watcher = ZohoRecordsChangedTrigger("Leads", on="created", **QUICK)
+        watcher.asset_state_store = Stores(**{str(number): store for number, store in enumerate(stores)})
+        async with Alone(watcher) as running:
+            found = await running.fired(events)
+            await until(lambda: all(stores))
+        return [id_ for event in found for id_ in event["created"]]
+
+    async def scenario():
+        first, second = Store(), Store()
+        await run(first, events=0)
+        new = await insert(crm, "before the second asset")
+        assert await run(first, second, events=1) == [new]
+        new = await insert(crm, "with both")
+        assert await run(first, second, events=1) == [new]
+        assert first == second
+        new = await insert(crm, "after the first asset")
+        assert await run(second, events=1) == [new]
+        assert await run(second, events=0) == []
+        assert not crm.kept
+
+    asyncio.run(scenario())
+
+
+if SHARED:
+
+    def test_airflow_keeps_what_is_known_for_each_of_several_assets():
+        from airflow.sdk import Asset
+        from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+        from airflow_provider_zohocrm._compat import asset_state_stores
+
+        found = asset_state_stores(AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")]))
+        assert [repr(store) for store in found] == [
+            "<AssetStateStoreAccessor name='one'>",
+            "<AssetStateStoreAccessor name='two'>",
+        ]
+        assert all(hasattr(store, "aget") for store in found)
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+@pytest.mark.parametrize("other", [{"max_poll_interval": 0.2}, {"overlap": 30}, {"api_version": "v7"}])
+def test_a_watcher_misses_nothing_that_another_one_has_fired(crm, triggerer, other):
+    async def scenario():
+        one = {"on": "created", **QUICK}
+        await watched(triggerer, one, crm)
+        await watched(triggerer, one | other, crm)
+        assert len(crm.kept) == 2
+        new = await insert(crm)
+        for watcher in (one, one | other):
+            (event,) = await watched(triggerer, watcher, crm, events=1)
+            assert event["created"] == [new]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("version", ["v2", "v8"])
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+@pytest.mark.parametrize("watcher", [{"on": "created"}, {"criteria": "Company = 'Target'"}])
+def test_a_change_beneath_hundreds_of_newer_ones_fires(crm, triggerer, watcher, version):
+    async def scenario():
+        options = {"api_version": version, **watcher, **QUICK}
+        await watched(triggerer, options, crm)
+        wanted = await insert(crm, Company="Target")
+        await update_many(crm, 220)
+        (event,) = await watched(triggerer, options, crm, events=1)
+        assert (event["created"], event["changed"], event["more"]) == ([wanted], [], False)
+        await watched(triggerer, options, crm)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+def test_an_event_tells_that_there_were_more_deletions_than_it_shows(crm, triggerer):
+    async def scenario():
+        watcher = {"on": "deleted", **QUICK}
+        await watched(triggerer, watcher, crm)
+        await delete_many(crm, [row["id"] for row in islice(crm.simulator.table("Leads"), 240)])
+        (event,) = await watched(triggerer, watcher, crm, events=1)
+        assert (len(event["deleted"]), event["more"]) == (200, True)
+        (kept,) = crm.kept.values()
+        assert len(json.loads(kept)["gone"]) == 240
+        await watched(triggerer, watcher, crm)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+@pytest.mark.parametrize(
+    "watcher", [{"on": "created"}, {"criteria": "Company = 'Target'"}, {"on": "deleted"}]
+)
+def test_more_than_can_be_read_fires_once(crm, triggerer, watcher, monkeypatch):
+    monkeypatch.setattr(client, "MOST_PAGES", 1)
+
+    async def scenario():
+        options = {**watcher, **QUICK}
+        await watched(triggerer, options, crm)
+        if watcher.get("on") == "deleted":
+            await delete_many(crm, [row["id"] for row in islice(crm.simulator.table("Leads"), 240)])
+        else:
+            # The first and the last 200 are read, and what there is between them is not.
+            await update_many(crm, 210)
+            crm.simulator.advance(2)
+            await insert(crm, Company="Target")
+            crm.simulator.advance(2)
+            await insert_many(crm, 210)
+        (event,) = await watched(triggerer, options, crm, events=1)
+        assert event["more"]
+        await watched(triggerer, options, crm)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+def test_what_was_there_before_the_first_look_never_fires(crm, triggerer):
+    async def scenario():
+        watcher = {"on": ["created", "changed"], **QUICK}
+        ids = await insert_many(crm, 240)
+        await watched(triggerer, watcher, crm)
+        await delete_many(crm, ids[-10:])
+        await watched(triggerer, watcher, crm)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+def test_a_deletion_that_comes_late_fires(crm, triggerer):
+    async def scenario():
+        async with triggerer(ZohoRecordsChangedTrigger("Leads", on="deleted", **QUICK)) as running:
+            await begun(crm)
+            first, late = [row["id"] for row in islice(crm.simulator.table("Leads"), 2)]
+            crm.simulator.advance(30)
+            await delete_many(crm, [first])
+            await running.fired(1)
+            await seen(crm, first)
+            crm.simulator.state.clock.shift -= 10
+            await delete_many(crm, [late])
+            assert [event["deleted"] for event in await running.fired(2)] == [[first], [late]]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+def test_a_look_costs_one_call_again_when_nothing_can_come_late_any_more(crm, triggerer):
+    async def scenario():
+        watcher = ZohoRecordsChangedTrigger("Leads", on="created", overlap=0.1, **QUICK)
+        async with triggerer(watcher) as running:
+            await begun(crm)
+            ids = await insert_many(crm, 240)
+            await until(lambda: any(json.loads(kept)["settled"] for kept in crm.kept.values()))
+            before = len(crm.simulator.requests)
+            await until(lambda: len(crm.simulator.requests) > before + 6)
+            orders = ["sort_order=asc" in one["query"] for one in crm.simulator.requests[before:]]
+            assert sum(orders) <= 2, "the calls that were under way"
+            new = await insert(crm)
+            await until(lambda: any(new in event["created"] for event in running.events[0]))
+            found = [id_ for event in running.events[0] for id_ in event["created"]]
+        assert len(found) == len({*found})
+        assert {*found} <= {*ids, new}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+@pytest.mark.parametrize("on", [None, "created"])
+def test_credits_are_left_for_others(simulated, variables, connection, monkeypatch, triggerer, on):
+    simulator = simulated({"Leads": 5}, credits=1000)
+    extra = {"refresh_token": simulator.refresh_token, "accounts_url": simulator.url}
+    connection(
+        login=simulator.client_id,
+        password=simulator.client_secret,
+        extra={**extra, "min_credits_remaining": "900"},
+    )
+    crm = SimpleNamespace(simulator=simulator, client=client_of(simulator), kept=variables)
+
+    async def spend():
+        for _ in range(510):
+            await asyncio.to_thread(crm.client.get_organization)
+
+    async def scenario():
+        await watched(triggerer, {"on": on, **QUICK}, crm)
+        await spend()
+        new = await insert(crm)
+        gone = next(crm.simulator.table("Leads"))["id"]
+        await delete_many(crm, [gone])
+        before = len(asked(simulator))
+        # A look is sent, and what it has read is told.
+        (event,) = await watched(triggerer, {"on": on, **QUICK}, crm, events=1)
+        assert (event["created"], event["deleted"]) == ([new], [])
+        assert [one for one in asked(simulator)[before:] if "oauth" not in one] == ["GET /crm/v8/Leads"]
+        monkeypatch.setattr(records_changed, "_LOW_CREDITS", 0.1)
+        async with triggerer(ZohoRecordsChangedTrigger("Leads", on=on, **QUICK)) as running:
+            await running.fired(0)
+            assert not asked(simulator, "deleted")[2:]
+            # Credits come back after a day.
+            simulator.advance(25 * 3600)
+            later = await insert(crm)
+            await until(lambda: len(running.events[0]) >= 1)
+            await until(lambda: on or any(event["deleted"] for event in running.events[0]))
+            await asyncio.sleep(0.3)
+        created = [id_ for event in running.events[0] for id_ in event["created"]]
+        deleted = [id_ for event in running.events[0] for id_ in event["deleted"]]
+        assert (created, deleted) == ([later], [] if on else [gone])
+
+    asyncio.run(scenario())
+
+
+def test_what_the_looks_use_is_counted_in_airflows_metrics(crm, monkeypatch, caplog):
+    counted = []
+    monkeypatch.setattr(usage, "count_metric", lambda name, count, tags: counted.append((name, count, tags)))
+
+    async def scenario():
+        async with Alone(ZohoRecordsChangedTrigger("Leads", **QUICK)) as running:
+            await begun(crm)
+            await insert(crm)
+            await running.fired(1)
+            await until(lambda: sum(count for name, count, _ in counted if name == "zohocrm.calls") > 8)
+
+    asyncio.run(scenario())
+    used = {
+        name: sum(count for one, count, _ in counted if one == name)
+        for name in ("zohocrm.calls", "zohocrm.credits")
+    }
+    looks = len(asked(crm.simulator, "GET .*/Leads$"))
+    assert looks - 2 <= used["zohocrm.calls"] - len(asked(crm.simulator, "deleted")) + 2 <= looks + 4
+    assert used["zohocrm.credits"] > used["zohocrm.calls"]
+    assert all(tags == {"conn_id": "zohocrm_default", "module": "Leads"} for _, _, tags in counted)
 
 
 @pytest.mark.parametrize(
