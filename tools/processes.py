@@ -159,9 +159,7 @@ class OwnedProcess:
 
         :raises ProcessEndedError: when there is none.
         """
-        found = [
-            process for process in self.living() if word in " ".join([process.name(), *process.cmdline()])
-        ]
+        found = [process for process in self.living() if word in _words(process)]
         if not found:
             raise ProcessEndedError(f"No process of {' '.join(self.command[:4])} is a {word}.")
         for process in found:
@@ -188,3 +186,11 @@ class OwnedProcess:
             return os.getsid(process.pid) == self._process.pid and process.status() != psutil.STATUS_ZOMBIE
         except (ProcessLookupError, PermissionError, psutil.Error):
             return False
+
+
+def _words(process: psutil.Process) -> str:
+    """Return name and command line of a process; nothing of one that has ended meanwhile."""
+    try:
+        return " ".join([process.name(), *process.cmdline()])
+    except psutil.NoSuchProcess:
+        return ""

@@ -226,6 +226,8 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Turn what the common looks have shown into the events of this watcher."""
+        # What else is imported here comes with the hooks, beside the event loop.
+        await imported_hooks()
         known = await self._load()
         compared = self._comparing()
         async for look in shared_stream:

@@ -121,8 +121,8 @@ async def update(crm, record_id, **fields):
     await asyncio.to_thread(crm.client.update_records, "Leads", [{"id": record_id, **fields}])
 
 
-async def insert_many(crm, count):
-    records = [{"Last_Name": f"n{number}", "Company": "Zylker"} for number in range(count)]
+async def insert_many(crm, count, **fields):
+    records = [{"Last_Name": f"n{number}", "Company": "Zylker", **fields} for number in range(count)]
     results = await asyncio.to_thread(lambda: list(crm.client.insert_records("Leads", records)))
     return [result["details"]["id"] for result in results]
 
@@ -143,8 +143,10 @@ async def delete_many(crm, ids):
 
 async def watched(triggerer, watcher, crm, events=0):
     """Let a watcher run until it has fired so often, and has kept that; the triggerer is restarted then."""
-    before = dict(crm.kept)
+    before, looks = dict(crm.kept), len(asked(crm.simulator, "GET .*/Leads$"))
     async with triggerer(ZohoRecordsChangedTrigger("Leads", **watcher)) as running:
+        # By the second look the first one is compared.
+        await until(lambda: len(asked(crm.simulator, "GET .*/Leads$")) > looks + (not events))
         found = list(await running.fired(events))
         await until(lambda: crm.kept and (not events or crm.kept != before))
         return found
@@ -466,6 +468,57 @@ def test_more_than_can_be_read_fires_once(crm, triggerer, watcher, monkeypatch):
         (event,) = await watched(triggerer, options, crm, events=1)
         assert event["more"]
         await watched(triggerer, options, crm)
+
+    asyncio.run(scenario())
+
+
+def test_all_of_hundreds_that_meet_the_criteria_are_known(crm, monkeypatch):
+    monkeypatch.setattr(records_changed, "_SHOWN", 1000)
+
+    async def scenario():
+        watcher = {"criteria": "City = 'Oslo'", **QUICK}
+        await watched(Alone, watcher, crm)
+        await insert_many(crm, 3)
+        wanted = await insert_many(crm, 210, City="Oslo")
+        (event,) = await watched(Alone, watcher, crm, events=1)
+        assert sorted(event["created"]) == sorted(wanted)
+
+    asyncio.run(scenario())
+
+
+def test_where_too_many_meet_the_criteria_all_changes_fire(crm, monkeypatch):
+    async def more(*_):
+        return set(), True
+
+    monkeypatch.setattr(client.AsyncZohoCRMClient, "get_matching_ids", more)
+
+    async def scenario():
+        watcher = {"criteria": "City = 'Oslo'", **QUICK}
+        await watched(Alone, watcher, crm)
+        new = await insert(crm)
+        (event,) = await watched(Alone, watcher, crm, events=1)
+        assert event["created"] == [new]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("triggerer", TRIGGERERS)
+def test_a_watermark_that_cannot_be_kept_for_a_while_ends_no_watcher(crm, triggerer, monkeypatch):
+    monkeypatch.setattr(records_changed, "_RETRY_STATE", 0.01)
+    failures = iter([OSError("no database")] * 4)
+
+    def write(key, value, description):
+        for failure in failures:
+            raise failure
+        crm.kept[key] = value
+
+    monkeypatch.setattr(records_changed, "write_variable", write)
+
+    async def scenario():
+        await watched(triggerer, QUICK, crm)
+        new = await insert(crm)
+        (event,) = await watched(triggerer, QUICK, crm, events=1)
+        assert event["created"] == [new]
 
     asyncio.run(scenario())
 

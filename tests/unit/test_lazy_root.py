@@ -90,6 +90,42 @@ def test_the_triggerer_imports_next_to_nothing_in_its_event_loop(trigger):
     assert not {"aiohttp", "orjson", "requests", "tenacity"} & set(found)
 
 
+def test_a_watcher_that_runs_imports_nothing_of_ours_in_the_event_loop():
+    code = """
+import asyncio, sys, threading
+from airflow_provider_zohocrm.triggers import records_changed
+
+found = []
+
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name.startswith("airflow_provider_zohocrm.client.") and threading.current_thread() is threading.main_thread():
+            found.append(name)
+
+
+async def scenario():
+    trigger = records_changed.ZohoRecordsChangedTrigger("Leads")
+    records_changed.read_variable = lambda key: None
+    ended = asyncio.sleep(0)
+
+    async def looks():
+        await ended
+        return
+        yield
+
+    sys.meta_path.insert(0, Finder())
+    async for _ in trigger.filter_shared_stream(looks()):
+        pass
+
+
+asyncio.run(scenario())
+print(found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(("name", "module"), PUBLIC.items())
 def test_a_public_name_loads_from_the_root_and_is_the_one_of_its_module(name, module):
     found = getattr(airflow_provider_zohocrm, name)
