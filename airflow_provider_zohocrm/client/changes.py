@@ -33,13 +33,16 @@ class Watermark(TypedDict):
 
     ``modified`` is the newest ``Modified_Time``, ``deleted`` the newest ``deleted_time``, None before the first;
     ``seen`` and ``gone`` are the moments, by id, of records changed or deleted within the overlap before them.
-    Nothing new comes at or before ``settled`` and ``settled_deleted``, nor is it looked for.
+    Nothing new comes at or before ``settled`` and ``settled_deleted``, nor is it looked for. ``told`` and ``told_deleted``
+    are the newest moments at which it was told that there was too much to be read.
     """
 
     modified: str | None
     deleted: str | None
     settled: str | None
     settled_deleted: str | None
+    told: str | None
+    told_deleted: str | None
     seen: dict[str, str]
     gone: dict[str, str]
 
@@ -51,6 +54,8 @@ def no_watermark() -> Watermark:
         "deleted": None,
         "settled": None,
         "settled_deleted": None,
+        "told": None,
+        "told_deleted": None,
         "seen": {},
         "gone": {},
     }
@@ -231,34 +236,48 @@ def compare(known: Watermark | None, snapshot: Snapshot, *, overlap: float) -> t
         before the newest record.
     :param overlap: seconds that a record may come late, with a ``Modified_Time`` before that of others already seen.
     """
-    gone = snapshot.deleted or []
-    newest = max((modified for _, _, modified in snapshot.records), default=None)
     if known is None:
-        # By Zoho's own clock: what was deleted before the newest change is known.
-        known = {**no_watermark(), "deleted": None if snapshot.deleted is None else newest}
-        found = NOTHING
-    else:
-        since, gone_since = records_since(known, overlap), deletions_since(known, overlap)
-        fresh = [row for row in snapshot.records if row[2] >= since and known["seen"].get(row[0]) != row[2]]
-        found = Changes(
-            created=[id_ for id_, created, _ in fresh if created >= since and id_ not in known["seen"]],
-            changed=[id_ for id_, created, _ in fresh if created < since or id_ in known["seen"]],
-            deleted=[id_ for id_, when in gone if when >= gone_since and known["gone"].get(id_) != when],
-            modified_since=min((row[2] for row in fresh), default=None),
-            more=snapshot.more or snapshot.more_deleted,
-        )
-    modified = max(filter(None, (known["modified"], newest)), default=None)
+        return NOTHING, _baseline(snapshot, overlap)
+    gone = snapshot.deleted or []
+    modified = max(filter(None, (known["modified"], _newest(snapshot.records))), default=None)
     deleted = max(filter(None, (known["deleted"], *(when for _, when in gone))), default=None)
+    since, gone_since = records_since(known, overlap), deletions_since(known, overlap)
+    fresh = [row for row in snapshot.records if row[2] >= since and known["seen"].get(row[0]) != row[2]]
+    found = Changes(
+        created=[id_ for id_, created, _ in fresh if created >= since and id_ not in known["seen"]],
+        changed=[id_ for id_, created, _ in fresh if created < since or id_ in known["seen"]],
+        deleted=[id_ for id_, when in gone if when >= gone_since and known["gone"].get(id_) != when],
+        modified_since=min((row[2] for row in fresh), default=None),
+        more=(snapshot.more and modified != known["told"])
+        or (snapshot.more_deleted and deleted != known["told_deleted"]),
+    )
     after: Watermark = {
+        **known,
         "modified": modified,
         "deleted": deleted,
-        # What was not read is told once.
-        "settled": modified if snapshot.more else known["settled"],
-        "settled_deleted": deleted if snapshot.more_deleted else known["settled_deleted"],
+        "told": modified if snapshot.more else known["told"],
+        "told_deleted": deleted if snapshot.more_deleted else known["told_deleted"],
         "seen": known["seen"] | {id_: when for id_, _, when in snapshot.records},
         "gone": known["gone"] | dict(gone),
     }
     return found, _recent(after, overlap)
+
+
+def _baseline(snapshot: Snapshot, overlap: float) -> Watermark:
+    """Know what was there before watching began."""
+    newest, gone = _newest(snapshot.records), snapshot.deleted
+    known: Watermark = {
+        **no_watermark(),
+        "modified": newest,
+        # By Zoho's own clock: what was deleted before the newest change is known.
+        "deleted": None
+        if gone is None
+        else max(filter(None, (newest, *(when for _, when in gone))), default=None),
+        "seen": {id_: when for id_, _, when in snapshot.records},
+        "gone": dict(gone or []),
+    }
+    # What was not read was there as well.
+    return settle(known, overlap, records=snapshot.more, deletions=snapshot.more_deleted)
 
 
 def settle(known: Watermark, overlap: float, *, records: bool, deletions: bool) -> Watermark:
@@ -299,6 +318,10 @@ def _recent(known: Watermark, overlap: float) -> Watermark:
         "seen": {id_: when for id_, when in known["seen"].items() if when >= since},
         "gone": {id_: when for id_, when in known["gone"].items() if when >= gone_since},
     }
+
+
+def _newest(rows: list[Row]) -> str | None:
+    return max((modified for _, _, modified in rows), default=None)
 
 
 def _after(when: str | None) -> str:

@@ -78,8 +78,19 @@ def test_what_was_too_much_to_be_read_is_told_once():
     snapshot = Snapshot([record(1, 290)], [("9", at(290))], more=True, more_deleted=True)
     found, after = compare(known, snapshot, overlap=OVERLAP)
     assert only(found, ["created"])
-    assert records_since(after, OVERLAP) == deletions_since(after, OVERLAP) == at(291)
-    assert not compare(after, Snapshot(snapshot.records, snapshot.deleted), overlap=OVERLAP)[0]
+    assert not compare(after, snapshot, overlap=OVERLAP)[0]
+    snapshot.records.append(record(2, 289, 289))
+    # One that was not read before, or comes late.
+    assert compare(after, snapshot, overlap=OVERLAP)[0].created == ["2"]
+    snapshot.records.append(record(3, 291))
+    assert compare(after, snapshot, overlap=OVERLAP)[0].more
+
+
+def test_what_was_too_much_to_be_read_at_the_first_look_was_there_before():
+    known = known_after(record(1, 250), deleted=[("9", at(250))], more=True, more_deleted=True)
+    assert records_since(known, OVERLAP) == deletions_since(known, OVERLAP) == at(251)
+    late = Snapshot([record(1, 250), record(2, 240, 240)], [("9", at(250)), ("8", at(240))])
+    assert not compare(known, late, overlap=OVERLAP)[0]
 
 
 def test_in_an_empty_module_everything_is_new():
