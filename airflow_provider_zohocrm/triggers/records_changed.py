@@ -39,6 +39,8 @@ _RETRY_STATE = 10.0
 _TRIES_STATE = 5
 # Seconds in which the triggerer has stored an event that it was given, where it does not tell (before Airflow 3.3).
 _STORED = 5.0
+# Seconds that Zoho may ask to wait within a look: Airflow ends a watcher that takes 300 s for one.
+_LONGEST_WAIT = 60.0
 _GROWTH = 1.5
 KINDS = ("created", "changed", "deleted")
 # Ids in an event; it says how many there are in all.
@@ -307,7 +309,11 @@ class ZohoRecordsChangedTrigger(BaseEventTrigger):
         """Make a hook for calls that are counted with those of all looks before."""
         hooks = await imported_hooks()
         hook: ZohoCRMAsyncHook = hooks.ZohoCRMAsyncHook(
-            self.zohocrm_conn_id, api_version=self.api_version, retries=RETRIES_PER_LOOK, usage=self._usage
+            self.zohocrm_conn_id,
+            api_version=self.api_version,
+            retries=RETRIES_PER_LOOK,
+            longest_wait=_LONGEST_WAIT,
+            usage=self._usage,
         )
         # What an answer told of the credits left holds for the next look.
         self._usage = hook.usage
