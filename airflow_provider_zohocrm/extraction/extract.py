@@ -17,7 +17,7 @@ from airflow_provider_zohocrm.extraction.deleted import write_deleted
 from airflow_provider_zohocrm.extraction.manifest import now, write_run
 from airflow_provider_zohocrm.extraction.plan import Demands, candidates, choose, from_both_ends
 from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
-from airflow_provider_zohocrm.extraction.schema import columns_of
+from airflow_provider_zohocrm.extraction.schema import check_names, columns_of
 from airflow_provider_zohocrm.extraction.subforms import (
     SubformField,
     subform_columns,
@@ -252,6 +252,8 @@ class Extraction:
             self._fix_subforms(self._fields_of)
             if fields is None:
                 fields = listed(self._fields_of)
+            else:
+                check_names(request.module, self._fields_of, fields)
         self.state["fields"] = fields
         if not plain and fields is not None:
             typed = columns_of(self._fields_of or (), dict.fromkeys(["id", *fields]))

@@ -251,6 +251,26 @@ def test_bad_parameters_fail_before_the_first_request(simulated, tmp_path, optio
     assert asked(simulator) == []
 
 
+@pytest.mark.parametrize("strategy", ["auto", "coql", "bulk", "records"])
+def test_a_misspelt_field_fails_before_anything_is_read(simulated, tmp_path, strategy):
+    simulator = simulated({"Leads": 300})
+    path = tmp_path / "leads.parquet"
+    with pytest.raises(ZohoValidationError, match=r"'Emial' \(like .*Email.*\); 'Nonesuch'\. .*profile"):
+        extract(
+            path, strategy=strategy, fields=["Last_Name", "Emial", "Nonesuch", "Owner.email", "$approved"]
+        )
+    with pytest.raises(ZohoValidationError, match=r"fields holds Positions.*subforms="):
+        extract(path, strategy=strategy, fields=["Last_Name", "Positions"])
+    assert set(asked(simulator, "/crm/")) == {"GET /crm/v8/settings/fields"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_metadata_the_names_of_fields_cost_no_call(simulated, tmp_path):
+    simulator = simulated({"Leads": 150})
+    extract(tmp_path / "leads.jsonl", strategy="records", fields=["Last_Name"])
+    assert set(asked(simulator, "/crm/")) == {"GET /crm/v8/Leads"}
+
+
 @pytest.mark.parametrize(
     ("strategy", "options", "text"),
     [
