@@ -355,6 +355,24 @@ def test_a_value_that_does_not_fit_its_type_fails_or_is_set_aside(simulated, tmp
         assert (aside or {}).get("City") == (city or None)
 
 
+@pytest.mark.parametrize("strategy", WAYS)
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl.gz"])
+def test_no_double_fails_for_the_number_of_its_digits(simulated, tmp_path, strategy, suffix):
+    simulator = simulated({"Leads": 0})
+    doubles = [1 / 300, 0.0012100000000000001, -5e-324]
+    store = simulator.state.store
+    records = ({"Last_Name": str(n), "Annual_Revenue": double} for n, double in enumerate(doubles))
+    store.load(store.modules["Leads"], records)
+    result = extract(tmp_path / f"leads.{suffix}", fields=["Annual_Revenue"], strategy=strategy)
+    if suffix == "parquet":
+        rows = pq.read_table(result["path"]).to_pylist()
+    else:
+        rows = list(read_records(result["path"]))
+    assert [round(float(row["Annual_Revenue"]), 18) for row in sorted(rows, key=lambda row: row["id"])] == [
+        round(double, 18) for double in doubles
+    ]
+
+
 class Killed(BaseException):
     """The worker is gone."""
 
