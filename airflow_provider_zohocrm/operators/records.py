@@ -399,7 +399,8 @@ class ZohoGetRecordsOperator(ZohoOperator):
         timeout = seconds(self.timeout, "timeout")
         try_number = getattr(context.get("ti"), "try_number", 1)
         request = run.request if state is None else run.going_on(state)
-        extraction = Extraction(hook, request, state, checkpoint.save, try_number, run.border)
+        save = checkpoint.save if checkpoint.works else None
+        extraction = Extraction(hook, request, state, save, try_number, run.border)
         if resumed:
             extraction.resume(file_exists)
         if event is not None:

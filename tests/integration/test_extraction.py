@@ -24,6 +24,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoTypeError,
     ZohoValidationError,
 )
+from airflow_provider_zohocrm.extraction import plan
 from airflow_provider_zohocrm.extraction.extract import Extraction
 from airflow_provider_zohocrm.extraction.request import ExtractRequest
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
@@ -371,6 +372,37 @@ def test_no_double_fails_for_the_number_of_its_digits(simulated, tmp_path, strat
     assert [round(float(row["Annual_Revenue"]), 18) for row in sorted(rows, key=lambda row: row["id"])] == [
         round(double, 18) for double in doubles
     ]
+
+
+def test_a_list_that_cannot_be_read_to_its_end_is_refused_before_it_is_begun(
+    simulated, tmp_path, monkeypatch
+):
+    simulator = simulated({"Leads": 1_900}, page_token_limit=1_000)
+    monkeypatch.setattr(plan, "_LISTED", 1_000)
+    fields = ["Last_Name", "$approved"]
+    with pytest.raises(ZohoValidationError, match="records not: lists end at 1,000 records;"):
+        extract(tmp_path / "leads.jsonl", fields=fields, max_records=1_500)
+    assert asked(simulator, "Leads$") == []
+    assert extract(tmp_path / "all.jsonl", fields=fields)["records"] == 1_900
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fields", "path"),
+    [
+        ("records", ["Last_Name"], "v8/Leads"),
+        ("auto", ["Last_Name", "$approved"], "v8/Leads"),
+        ("coql", ["Last_Name"], "/coql"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_run_that_nobody_goes_on_with_leaves_nothing(simulated, tmp_path, strategy, fields, path, suffix):
+    simulator = simulated({"Leads": 6_900})
+    refusal = {"code": "INVALID_DATA", "message": "no", "details": {}, "status": "error"}
+    simulator.add_fault("status", path=path, after=2, count=None, status=400, body=refusal)
+    with pytest.raises(ZohoAPIError, match="INVALID_DATA"):
+        extract(tmp_path / f"leads.{suffix}", strategy=strategy, max_records_per_file=100, fields=fields)
+    assert len(asked(simulator, path)) > 2
+    assert not list(tmp_path.iterdir())
 
 
 class Killed(BaseException):
