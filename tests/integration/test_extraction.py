@@ -405,6 +405,21 @@ def test_a_run_that_nobody_goes_on_with_leaves_nothing(simulated, tmp_path, stra
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("strategy", ["records", "coql"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_text_that_was_cut_within_an_emoji_is_written(simulated, tmp_path, strategy, suffix):
+    simulator = simulated({"Leads": 1})
+    body = r'{"data":[{"id":"1","City":"x\ud83d","Country":"\ud83d\ude00"}],"info":{"more_records":false,"count":1}}'
+    path = {"records": "v8/Leads", "coql": "/coql"}[strategy]
+    # COQL is asked for the count first.
+    after = 1 if strategy == "coql" else 0
+    answer = {"status": 200, "body": body, "headers": {"Content-Type": "application/json"}}
+    simulator.add_fault("status", path=path, after=after, count=None, **answer)
+    result = extract(tmp_path / f"leads.{suffix}", strategy=strategy, fields=["City", "Country"])
+    found = list(read_records(result["path"]))
+    assert [(row["City"], row["Country"]) for row in found] == [("x\ufffd", "\U0001f600")]
+
+
 class Killed(BaseException):
     """The worker is gone."""
 
