@@ -420,6 +420,22 @@ def test_a_text_that_was_cut_within_an_emoji_is_written(simulated, tmp_path, str
     assert [(row["City"], row["Country"]) for row in found] == [("x\ufffd", "\U0001f600")]
 
 
+@pytest.mark.parametrize("strategy", WAYS)
+def test_files_of_a_longer_run_before_are_told_and_kept(simulated, tmp_path, caplog, strategy):
+    simulated({"Leads": 650})
+    options = {"fields": ["Last_Name"], "strategy": strategy}
+    extract(tmp_path / "leads.csv", max_records_per_file=100, **options)
+    extract(tmp_path / "other.csv", max_records_per_file=400, **options)
+    extract(tmp_path / "other.csv", max_records_per_file=400, **options)
+    assert "earlier run" not in caplog.text
+    files = sorted(tmp_path.iterdir())
+    extract(tmp_path / "leads.csv", max_records_per_file=400, **options)
+    (warning,) = [one for one in caplog.messages if "earlier run" in one]
+    assert warning.startswith("5 files of an earlier run")
+    assert [f"leads-000{n}.csv" in warning for n in range(1, 8)] == [False, False, *[True] * 5]
+    assert sorted(tmp_path.iterdir()) == files
+
+
 class Killed(BaseException):
     """The worker is gone."""
 
