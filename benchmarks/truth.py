@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from datetime import date, datetime
 from decimal import Context, Decimal
 from functools import lru_cache
@@ -120,11 +121,21 @@ def _rows(path: Path) -> Iterable[Mapping[str, Any]]:
         for batch in ParquetFile(path).iter_batches(10_000):
             yield from batch.to_pylist()
         return
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _opened(path) as file:
         if ".jsonl" in path.suffixes:
             yield from map(orjson.loads, file)
         else:
             yield from csv.DictReader((line.decode() for line in file), strict=True)
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    if path.suffix == ".gz":
+        return gzip.open(path)
+    if path.suffix == ".zst":
+        import zstandard
+
+        return io.BufferedReader(zstandard.open(path))
+    return path.open("rb")
 
 
 def _cell(value: Any, kind: str) -> Any:

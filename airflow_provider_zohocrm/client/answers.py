@@ -7,8 +7,6 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.client.secret import without_tokens
 from airflow_provider_zohocrm.exceptions import (
@@ -140,7 +138,7 @@ def _parser(call: Call, status: int) -> Callable[[bytes], Any]:
     if call.lines and status < 400:
         return jsontext.loads_page
     # Results of writes hold no numbers that a float would round.
-    return orjson.loads if call.per_record else jsontext.loads
+    return jsontext.loads_short if call.per_record else jsontext.loads
 
 
 def error_of(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.client.calls import field_names
+from airflow_provider_zohocrm.client.coql import literal
 from airflow_provider_zohocrm.client.jsontext import zoho_datetime
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
@@ -35,6 +37,18 @@ _LISTS = ("in", "not_in")
 _RANGES = ("between", "not_between")
 _LEAF_KEYS = {"api_name", "field", "comparator", "value"}
 _GROUP_KEYS = {"group", "group_operator"}
+_EMPTY = "${EMPTY}"
+_SIGNS = {
+    "equal": "=",
+    "not_equal": "!=",
+    "less_than": "<",
+    "less_equal": "<=",
+    "greater_than": ">",
+    "greater_equal": ">=",
+}
+_NULLS = {"equal": "is null", "not_equal": "is not null"}
+_PATTERNS = {"contains": "%{}%", "not_contains": "%{}%", "starts_with": "{}%", "ends_with": "%{}"}
+_COQL_IN_VALUES = 50
 
 
 def shaped_criteria(criteria: Mapping[str, Any], version: ApiVersion) -> dict[str, Any]:
@@ -54,6 +68,58 @@ def shaped_criteria(criteria: Mapping[str, Any], version: ApiVersion) -> dict[st
             f"criteria hold {len(leaves)} conditions; Zoho takes {MAX_CRITERIA} at most"
         )
     return shaped
+
+
+def coql_condition(shaped: Mapping[str, Any]) -> str | None:
+    """Say criteria as a condition of COQL, to count what they choose (reference sheet §2.7).
+
+    :param shaped: see :func:`shaped_criteria`.
+    :return: what stands after ``where``; None for what is not known to mean the same in COQL.
+    """
+    if "group" not in shaped:
+        field = shaped.get("field")
+        name = field["api_name"] if isinstance(field, Mapping) else shaped["api_name"]
+        said = _coql_test(shaped["comparator"], shaped["value"])
+        return None if said is None else f"{name} {said}"
+    parts = [coql_condition(each) for each in shaped["group"]]
+    condition = parts[0]
+    for part in parts[1:]:
+        # Zoho takes two conditions between two brackets.
+        condition = (
+            None if condition is None or part is None else f"({condition} {shaped['group_operator']} {part})"
+        )
+    return condition
+
+
+def _coql_test(comparator: str, value: Any) -> str | None:
+    if value == _EMPTY:
+        return _NULLS.get(comparator)
+    if isinstance(value, list):
+        return _coql_list(comparator, value)
+    said = _coql_value(value)
+    if comparator in _SIGNS:
+        return None if said is None else f"{_SIGNS[comparator]} {said}"
+    if not isinstance(value, str) or "%" in value:
+        return None
+    negation = "not " if comparator.startswith("not_") else ""
+    return f"{negation}like {literal(_PATTERNS[comparator].format(value))}"
+
+
+def _coql_list(comparator: str, values: list[Any]) -> str | None:
+    said = [_coql_value(each) for each in values]
+    known = [each for each in said if each is not None]
+    if len(known) < len(values) or len(values) > _COQL_IN_VALUES:
+        return None
+    word = comparator.replace("_", " ")
+    return f"{word} {' and '.join(known)}" if comparator in _RANGES else f"{word} ({', '.join(known)})"
+
+
+def _coql_value(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value != _EMPTY:
+        return literal(value)
+    return str(value) if isinstance(value, (int, float, Decimal)) else None
 
 
 def _shape(node: Any, version: ApiVersion, leaves: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import cache
@@ -20,16 +21,40 @@ if TYPE_CHECKING:
 _EVEN = bytes.maketrans(b"123456789." + b":,[-", b"0000000000" + b"    ")
 # A number of up to 15 digits and a point comes out of a float as it went in.
 _LONG_NUMBER = b" " + b"0" * 17
+# Half an emoji, as a text that was cut in the middle of one ends with: no Unicode text can hold it, so that orjson and
+# msgspec refuse it, while Python's parser takes it and no file in UTF-8 does. Each becomes U+FFFD, whoever parses. What
+# comes first are escaped backslashes and whole pairs.
+_HALVES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 
 
 def loads(text: bytes) -> Any:
-    """Parse JSON; numbers with a fraction that a float would round become ``Decimal``.
+    """Parse JSON; numbers with a fraction that a float would round become ``Decimal``, half a character U+FFFD.
 
     :raises ValueError: if the text is not whole JSON.
     """
     if _LONG_NUMBER in text.translate(_EVEN):
-        return json.loads(text, parse_float=_fraction, parse_constant=_no_json)
-    return orjson.loads(text)
+        return json.loads(_whole(text).decode(), parse_float=_fraction, parse_constant=_no_json)
+    return loads_short(text)
+
+
+def loads_short(text: bytes) -> Any:
+    """Parse JSON like :func:`loads` where no number is long."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        whole = _whole(text)
+        if whole == text:
+            raise
+        return orjson.loads(whole)
+
+
+def _whole(text: bytes) -> bytes:
+    """Put U+FFFD in the place of half characters."""
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return _HALVES.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
 @cache
@@ -50,6 +75,8 @@ def loads_page(text: bytes) -> Any:
     """
     import msgspec
 
+    # Records are not looked into here.
+    text = _whole(text)
     try:
         page = _page_decoder().decode(text)
     except msgspec.ValidationError:

@@ -15,9 +15,15 @@ from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationErro
 from airflow_provider_zohocrm.extraction.bulk import BulkExport
 from airflow_provider_zohocrm.extraction.deleted import write_deleted
 from airflow_provider_zohocrm.extraction.manifest import now, write_run
-from airflow_provider_zohocrm.extraction.plan import Demands, candidates, choose, from_both_ends
+from airflow_provider_zohocrm.extraction.plan import (
+    Demands,
+    candidates,
+    choose,
+    coql_from_both_ends,
+    lists_from_both_ends,
+)
 from airflow_provider_zohocrm.extraction.progress import Progress, read_progress
-from airflow_provider_zohocrm.extraction.schema import columns_of
+from airflow_provider_zohocrm.extraction.schema import check_names, columns_of
 from airflow_provider_zohocrm.extraction.subforms import (
     SubformField,
     subform_columns,
@@ -252,6 +258,8 @@ class Extraction:
             self._fix_subforms(self._fields_of)
             if fields is None:
                 fields = listed(self._fields_of)
+            else:
+                check_names(request.module, self._fields_of, fields)
         self.state["fields"] = fields
         if not plain and fields is not None:
             typed = columns_of(self._fields_of or (), dict.fromkeys(["id", *fields]))
@@ -338,34 +346,39 @@ class Extraction:
 
     def _write_pages(self) -> None:
         state, request = self.state, self._request
-        watermark = Watermark(state["watermark"])
-        most = request.max_records_per_file
         with RecordParts(
             request.output_path,
             self._columns(),
-            max_records=most,
+            max_records=request.max_records_per_file,
             on_type_error=request.on_type_error,
             first=len(state["files"]) + 1,
-            on_file=self._part_written,
+            on_file=self._part_written if self._goes_on else None,
         ) as parts:
-            lines = self._lines()
-            if lines is not None:
-                for page in read_ahead(lines):
-                    if FIELD in (state["fields"] or ()):
-                        watermark.see(modified_times(page))
-                    parts.write_lines(page)
+            self._write_into(parts)
+        if not self._goes_on:
+            state["files"] += parts.files
+
+    def _write_into(self, parts: RecordParts) -> None:
+        state, most = self.state, self._request.max_records_per_file
+        watermark = Watermark(state["watermark"])
+        lines = self._lines()
+        if lines is not None:
+            for page in read_ahead(lines):
+                if FIELD in (state["fields"] or ()):
+                    watermark.see(modified_times(page))
+                parts.write_lines(page)
+            state["watermark"] = watermark.newest
+            return
+        written = 0
+        for found, descending in self._pages():
+            records = self._fresh(found)
+            # A portion ends where a file does, so that what is kept with a file is true of it.
+            for portion in _portions(records, written, most):
+                watermark.see(record.get(FIELD) for record in portion)
                 state["watermark"] = watermark.newest
-                return
-            written = 0
-            for found, descending in self._pages():
-                records = self._fresh(found)
-                # A portion ends where a file does, so that what is kept with a file is true of it.
-                for portion in _portions(records, written, most):
-                    watermark.see(record.get(FIELD) for record in portion)
-                    state["watermark"] = watermark.newest
-                    state["descending" if descending else "ascending"] = portion[-1].get("id")
-                    parts.write(portion)
-                    written += len(portion)
+                state["descending" if descending else "ascending"] = portion[-1].get("id")
+                parts.write(portion)
+                written += len(portion)
 
     def _fresh(self, records: list[Record]) -> list[Record]:
         """Leave out what runs before this one have delivered."""
@@ -401,10 +414,14 @@ class Extraction:
             return None
         return list(dict.fromkeys(["id", *fields]))
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a retry begins after the last whole file, which must be there for it."""
+        return self.state["strategy"] == "coql" and self._save is not None
+
     def _part_written(self, file: FileInfo) -> None:
         self.state["files"].append(file)
-        if self.state["strategy"] == "coql":
-            self._keep()
+        self._keep()
 
     def _pages(self) -> Iterator[Page]:
         request, state = self._request, self.state
@@ -416,7 +433,7 @@ class Extraction:
         walk = CoqlWalk(self._api, request.module, state["fields"] or (), request.window)
         after, before = state["ascending"], state["descending"]
         ascending = walk.pages(after=after)
-        if most is None and from_both_ends(state["count"], self._api.version.coql_page):
+        if coql_from_both_ends(self._demands(), self._api.version, state["count"]):
             descending = walk.pages(descending=True, after=before)
             return both_ends(ascending, descending, after=after, before=before)
         return map(Page, _first(read_ahead(ascending), most))
@@ -425,9 +442,9 @@ class Extraction:
         request, api = self._request, self._api
         fields, window = self.state["fields"], request.window
         moments: dict[str, Any] = {"modified_since": window.since, "modified_before": window.before}
-        narrowed = request.options or request.cvid is not None or most is not None
-        chosen = request.strategy == "auto" and fields is not None and not narrowed
-        if chosen and api.version.page_token and from_both_ends(self.state["count"], PAGE_SIZE):
+        # Who asks for lists has their order.
+        chosen = request.strategy == "auto" and fields is not None
+        if chosen and lists_from_both_ends(self._demands(), api.version, self.state["count"]):
             ways = (
                 api.walk_by_id(request.module, fields or (), descending=down, **moments)
                 for down in (False, True)

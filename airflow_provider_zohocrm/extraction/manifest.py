@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm.storage import manifest_path, write_manifest
+from airflow_provider_zohocrm.exceptions import ZohoStorageError
+from airflow_provider_zohocrm.storage import file_exists, manifest_path, numbered_path, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 5
 
 
 def write_run(
@@ -19,7 +26,7 @@ def write_run(
     deleted: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> str:
-    """Write the manifest of a run, as the last of its files.
+    """Write the manifest of a run, as the last of its files; warn of files that a run before it has left.
 
     :param path: where it is written; None for ``_manifest.json`` in the folder of the output.
     :param output_path: path of the first file.
@@ -41,7 +48,41 @@ def write_run(
         "finished_at": now(),
     }
     write_manifest(path, content)
+    _tell_surplus(output_path, {file["path"] for file in files}, path)
     return path
+
+
+def _tell_surplus(output_path: str, written: set[str], manifest: str) -> None:
+    """Warn of files that a run with more of them has left: their names are those of the next of this run.
+
+    They are not deleted: whoever read the manifest of that run may still be at them.
+    """
+    left: list[str] = []
+    for number in count(2):
+        path = numbered_path(output_path, number)
+        if path in written:
+            continue
+        if not _is_there(path):
+            break
+        left.append(path)
+    if left:
+        log.warning(
+            "%d files of an earlier run stand beside those of this one, and what reads the folder or a pattern reads "
+            "their records, too: %s%s. Delete them, or read the files that %s lists.",
+            len(left),
+            ", ".join(left[:_SHOWN]),
+            ", ..." if len(left) > _SHOWN else "",
+            manifest,
+        )
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return file_exists(path)
+    except ZohoStorageError as error:
+        # Some may write what they may not look at; the run is done.
+        log.debug("No look for files of an earlier run: %s", error)
+        return False
 
 
 def _listed(file: Mapping[str, Any]) -> dict[str, Any]:

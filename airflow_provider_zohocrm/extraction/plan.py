@@ -131,23 +131,34 @@ def from_both_ends(count: int | None, page: int) -> bool:
     return count is not None and count >= BOTH_ENDS_FROM * page
 
 
+def lists_from_both_ends(demands: Demands, version: ApiVersion, count: int | None) -> bool:
+    """Tell whether lists are walked from both ends at once; what is estimated is what is done."""
+    narrowed = demands.lists_only or demands.cvid or demands.max_records is not None
+    return version.page_token and not narrowed and from_both_ends(count, PAGE_SIZE)
+
+
+def coql_from_both_ends(demands: Demands, version: ApiVersion, count: int | None) -> bool:
+    """Tell whether COQL is walked from both ends at once."""
+    return demands.max_records is None and from_both_ends(count, version.coql_page)
+
+
 def _records(demands: Demands, version: ApiVersion, rows: int, seconds: float, uncounted: bool) -> Candidate:
     pages = _parts(rows, PAGE_SIZE)
     groups = _parts(demands.fields, FIELDS_PER_CALL - 2) if demands.fields > FIELDS_PER_CALL else 1
     calls = pages + (groups - 1) * _parts(rows, IDS_PER_CALL)
-    ends = 2 if version.page_token and not demands.lists_only and from_both_ends(rows, PAGE_SIZE) else 1
+    ends = 2 if lists_from_both_ends(demands, version, rows) else 1
     obstacle = ""
     if demands.joined:
         obstacle = f"lists do not return {', '.join(demands.joined)}"
     elif rows > ends * _LISTED and not uncounted:
-        obstacle = f"lists end at {_LISTED:,} records from either end"
+        obstacle = f"lists end at {_LISTED:,} records{' from either end' if ends == 2 else ''}"
     each = CREDITS_PER_VIEW_PAGE if demands.cvid else 1
     return Candidate("records", calls, calls * each, calls * (seconds + _PER_LIST_PAGE) / ends, obstacle)
 
 
 def _coql(demands: Demands, version: ApiVersion, rows: int, seconds: float, uncounted: bool) -> Candidate:
     size = version.coql_page
-    ends = 2 if from_both_ends(rows, size) and demands.max_records is None else 1
+    ends = 2 if coql_from_both_ends(demands, version, rows) else 1
     groups = _parts(demands.fields, FIELDS_PER_CALL - 2) if demands.fields > FIELDS_PER_CALL else 1
     calls = (_parts(rows, size) + ends - 1) * groups
     lists_only = (*demands.lists_only, *(["cvid"] if demands.cvid else []), *demands.system_keys)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.storage.columns import Column, Kind
 
 if TYPE_CHECKING:
@@ -45,6 +47,42 @@ def columns_of(fields: Iterable[Mapping[str, Any]], names: Iterable[str]) -> lis
     """
     known = {field["api_name"]: field for field in fields}
     return [_column(name, known.get(name)) for name in names]
+
+
+def check_names(module: str, fields: Iterable[Mapping[str, Any]], names: Iterable[str]) -> None:
+    """Check names of fields by the metadata: lists ignore one that they do not know, which would be a column of nulls.
+
+    ``id``, system keys (``$approval``) and fields of a lookup's module (``Owner.last_name``) are not in the metadata
+    and are left to Zoho.
+
+    :param module: API name, for the error.
+    :param fields: Zoho's field objects, see ``get_fields``; none at all says nothing of any name.
+    :param names: API names of the fields that are to be read.
+    :raises ZohoValidationError: for names the module has not, with those that are like them; for subforms.
+    """
+    known = {field["api_name"]: field.get("data_type") for field in fields}
+    if not known:
+        return
+    plain = [name for name in names if name != "id" and not name.startswith("$") and "." not in name]
+    subforms = [name for name in plain if known.get(name) == "subform"]
+    if subforms:
+        raise ZohoValidationError(
+            f"fields holds {', '.join(subforms)}, whose rows are in no list of {module}: name a subform in subforms=, "
+            "which writes its rows to a file of their own"
+        )
+    unknown = [name for name in plain if name not in known]
+    if unknown:
+        told = "; ".join(f"{name!r}{_alike(name, known)}" for name in unknown)
+        raise ZohoValidationError(
+            f"fields holds what Zoho does not list among the fields of {module}: {told}. Either the API name is not "
+            "right, or the profile of the connection's user may not see the field."
+        )
+
+
+def _alike(name: str, known: Iterable[str]) -> str:
+    by_lower = {each.lower(): each for each in ("id", *known)}
+    found = [by_lower[each] for each in get_close_matches(name.lower(), by_lower)]
+    return f" (like {' or '.join(found)})" if found else ""
 
 
 def columns_of_header(header: Iterable[str], known: Iterable[Column]) -> list[Column]:

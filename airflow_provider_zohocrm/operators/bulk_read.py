@@ -8,7 +8,9 @@ from airflow_provider_zohocrm._compat import default_deferrable
 from airflow_provider_zohocrm.assets.zohocrm import files_alias, module_alias
 from airflow_provider_zohocrm.client.bulk_read import job_body
 from airflow_provider_zohocrm.client.calls import field_names
+from airflow_provider_zohocrm.client.criteria import coql_condition, shaped_criteria
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL
+from airflow_provider_zohocrm.client.versions import PAGE_SIZE
 from airflow_provider_zohocrm.exceptions import ZohoAPIError, ZohoValidationError
 from airflow_provider_zohocrm.operators.base import ZohoOperator
 from airflow_provider_zohocrm.operators.checkpoint import Checkpoint, fingerprint, organisation
@@ -240,17 +242,30 @@ class ZohoBulkReadOperator(ZohoOperator):
     def _count_pages(self, hook: ZohoCRMHook) -> int:
         """Tell the number of pages, or 0 where it is not known or of no use."""
         query = self._query()
-        if self._jobs_in_flight() == 1 or query["criteria"]:
+        if self._jobs_in_flight() == 1:
             return 0
         try:
-            records = hook.count_records(query["module"], cvid=query["cvid"])
+            records = self._count(hook, query)
         except ZohoAPIError as error:
             self.log.warning(
                 "Submitting one job after the other, as the records cannot be counted: %s", error
             )
             return 0
+        if records is None:
+            return 0
         self.log.info("%s has %d records", query["module"], records)
         return -(-records // RECORDS_PER_JOB[query["file_type"]])
+
+    def _count(self, hook: ZohoCRMHook, query: dict[str, Any]) -> int | None:
+        """Count what is exported; None for criteria that COQL has no words for, or that narrow a view."""
+        if not query["criteria"]:
+            return hook.count_records(query["module"], cvid=query["cvid"])
+        where = coql_condition(shaped_criteria(query["criteria"], hook.version))
+        if where is None or query["cvid"] is not None:
+            return None
+        select = f"select COUNT(id) from {query['module']} where {where}"  # noqa: S608  # COQL; checked and quoted
+        rows, _ = hook.coql_page(select, PAGE_SIZE)
+        return int(next(iter(rows[0].values()))) if rows else 0
 
     def _checkpoint(self, context: Context, hook: ZohoCRMHook) -> Checkpoint:
         query = {name: value for name, value in self._query().items() if name != "callback"}

@@ -119,7 +119,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         also with ``.gz`` or ``.zst``, and ``.parquet``, whose columns have the types of the fields.
     :param max_records_per_file: begin another file after this many records: ``leads-0002.jsonl``.
     :param manifest_path: where the manifest is written; None for ``_manifest.json`` in the folder of the output, where
-        a later run into the same folder replaces it.
+        a later run into the same folder replaces it. With ``record_id`` there is one only where this names it.
     :param on_type_error: what becomes of a value that does not fit the type of its field: ``fail``, or ``string`` to
         have it as text in a column ``_type_errors``.
     :param max_credits: fail before more API credits than this are spent.
@@ -408,7 +408,8 @@ class ZohoGetRecordsOperator(ZohoOperator):
         timeout = seconds(self.timeout, "timeout")
         try_number = getattr(context.get("ti"), "try_number", 1)
         request = run.request if state is None else run.going_on(state)
-        extraction = Extraction(hook, request, state, checkpoint.save, try_number, run.border)
+        save = checkpoint.save if checkpoint.works else None
+        extraction = Extraction(hook, request, state, save, try_number, run.border)
         if resumed:
             extraction.resume(file_exists)
         if event is not None:
@@ -486,9 +487,11 @@ class ZohoGetRecordsOperator(ZohoOperator):
     def _write_one(
         self, hook: ZohoCRMHook, records: list[dict[str, Any]], fields: list[str] | None, path: str
     ) -> dict[str, Any]:
+        from airflow_provider_zohocrm.extraction.manifest import now, write_run
         from airflow_provider_zohocrm.extraction.watermark import FIELD, Watermark
         from airflow_provider_zohocrm.storage import file_format, open_record_writer
 
+        started_at = now()
         needs_columns = file_format(path).name != "jsonl"
         if fields is None and needs_columns:
             fields = hook.all_fields(self.module)
@@ -499,7 +502,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
         watermark.see(record.get(FIELD) for record in records)
         self.log.info("Wrote %d records of %s to %s", len(records), self.module, path)
         info = writer.info
-        return {
+        result = {
             "path": path,
             "records": info["records"],
             "bytes": info["bytes"],
@@ -507,6 +510,24 @@ class ZohoGetRecordsOperator(ZohoOperator):
             "fields": fields,
             "max_modified_time": watermark.newest,
         }
+        manifest = given(self.manifest_path)
+        if manifest is not None:
+            # Not unasked: the one in the folder may be that of a whole module.
+            result["manifest"] = write_run(
+                manifest,
+                path,
+                [info],
+                module=self.module,
+                strategy="record",
+                query={"module": self.module, "record_id": str(given(self.record_id)), "fields": fields},
+                columns=None,
+                watermark=watermark.newest,
+                api_version=hook.version.name,
+                started_at=started_at,
+                calls=hook.usage.calls,
+                credits=hook.usage.credits,
+            )
+        return result
 
     def _small(self, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         return into_xcom(records, whole_number(self.max_xcom_records, "max_xcom_records"), self.module)

@@ -95,17 +95,17 @@ class Parts(Generic[PartT]):
 
 
 class RecordParts:
-    """Spreads records over numbered files, each published as soon as it is full.
+    """Spreads records over numbered files, which appear together at the end.
 
-    A context manager. When the block raises, the unfinished file vanishes and finished ones stay. Without records
-    there is one empty file, if the numbers start at 1.
+    A context manager. When the block raises, no file appears; of those that ``on_file`` was told, which is for who goes
+    on after them, only the unfinished one vanishes. Without records there is one empty file, if the numbers start at 1.
 
     :param path: path of the first file; the others have a number before the suffix (see :func:`numbered_path`).
     :param columns: columns, or names of columns (see :func:`open_record_writer`).
     :param max_records: most records in a file; None for one file of any size.
     :param on_type_error: as for :func:`open_record_writer`.
     :param first: number of the first file, from 1.
-    :param on_file: called with each file once it is published.
+    :param on_file: called with each file, which then appears as soon as it is full.
     :raises ZohoValidationError: when the format is not known, or a number is below 1.
     :raises ZohoConfigurationError: when a package that the format needs is not installed.
     """
@@ -125,13 +125,14 @@ class RecordParts:
         """The published files."""
         self._on_file = on_file
         self._empty_file = first == 1
+        self._full: list[RecordWriter] = []
         self._set_aside = 0
         self._parts: Parts[RecordWriter] = Parts(
             path,
             lambda name: RecordWriter(name, columns, on_type_error=on_type_error),
             max_records=max_records,
             first=first,
-            on_full=self._publish,
+            on_full=self._finish if on_file is None else self._publish,
         )
 
     def __enter__(self) -> Self:
@@ -159,22 +160,33 @@ class RecordParts:
     @property
     def records(self) -> int:
         """Number of records written so far."""
-        open_ = self._parts.current
-        return sum(file["records"] for file in self.files) + (open_.records if open_ else 0)
+        return sum(file["records"] for file in self.files) + sum(part.records for part in self._waiting)
 
     @property
     def type_errors(self) -> int:
         """Number of values set aside so far."""
-        return self._set_aside + (self._parts.current.type_errors if self._parts.current else 0)
+        return self._set_aside + sum(part.type_errors for part in self._waiting)
+
+    @property
+    def _waiting(self) -> list[RecordWriter]:
+        return self._full + ([self._parts.current] if self._parts.current else [])
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        last, self._parts.current = self._parts.current, None
-        if last is None:
-            return
-        if kind is None:
-            self._publish(last)
-        else:
-            last.discard()
+        waiting, self._full, self._parts.current = self._waiting, [], None
+        try:
+            if kind is None:
+                # One that cannot be completed keeps all of them back.
+                for part in waiting:
+                    part.finish()
+                for part in waiting:
+                    self._publish(part)
+        finally:
+            for part in waiting:
+                part.discard()
+
+    def _finish(self, part: RecordWriter) -> None:
+        self._full.append(part)
+        part.finish()
 
     def _publish(self, part: RecordWriter) -> None:
         try:

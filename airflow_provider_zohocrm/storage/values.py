@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any, Literal
 
 from airflow_provider_zohocrm.exceptions import ZohoTypeError, ZohoValidationError
@@ -32,7 +32,8 @@ _ZOHOS_DATETIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[01][0-9]:[0-9]{2}:[0-9]{2}[+-](?:0[0-9]|1[0-4]):[0-5][0-9]", re.ASCII
 )
 _DIGITS = 38
-_EXACT = Context(prec=_DIGITS, traps=[Inexact, InvalidOperation])
+# A value is in Zoho a double, whose shortest text can have more digits after the point than a column: 1/300 has 19.
+_ROUNDED = Context(prec=_DIGITS, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -43,9 +44,9 @@ def typed_value(value: Any, column: Column) -> Any:
         as the CSV does not tell null from an empty text (sheet §4.5).
     :param column: the column.
     :return: None for null, and for an empty text where the column holds no texts. Else by kind: ``str``; ``int`` of
-        64 bits; ``Decimal`` with ``scale`` digits after the point and at most 38 in all, never rounded; ``bool``;
-        ``date``; ``datetime`` in UTC; a list of texts; ``{"id", "name"}`` or ``{"id", "name", "email"}``; the value
-        itself for ``json``.
+        64 bits; ``Decimal`` with ``scale`` digits after the point, rounded half to even, and at most 38 in all;
+        ``bool``; ``date``; ``datetime`` in UTC; a list of texts; ``{"id", "name"}`` or ``{"id", "name", "email"}``;
+        the value itself for ``json``.
     :raises ValueError: when the value does not fit the column.
     :raises TypeError: when the value has no JSON form.
     """
@@ -78,7 +79,7 @@ def _decimal(value: Any, scale: int) -> Decimal:
     if type(value) not in (str, int, Decimal):
         raise ValueError
     try:
-        number = Decimal(value).quantize(Decimal((0, (1,), -scale)), context=_EXACT)
+        number = Decimal(value).quantize(Decimal((0, (1,), -scale)), context=_ROUNDED)
     except ArithmeticError as error:
         raise ValueError from error
     if not number.is_finite():

@@ -46,7 +46,11 @@ def written(folder, leads, name="leads.jsonl"):
 
 
 @pytest.mark.parametrize(
-    "name", ["leads.jsonl", "leads.jsonl.gz", "leads.csv", "leads.csv.gz", "leads.parquet"]
+    "name",
+    [
+        *(f"leads.{one}{packed}" for one in ("jsonl", "csv") for packed in ("", ".gz", ".zst")),
+        "leads.parquet",
+    ],
 )
 def test_the_same_values_are_right_in_every_format(truth, leads, tmp_path, name):
     assert truth.compare(written(tmp_path, leads, name), None) == 50

@@ -12,6 +12,7 @@ from support.simulated import asked, cell, statuses, truth
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoBulkReadTimeoutError
 from airflow_provider_zohocrm.extraction.bulk import BulkExport
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
+from airflow_provider_zohocrm.operators import bulk_read
 from airflow_provider_zohocrm.operators.bulk_read import ZohoBulkReadOperator
 from airflow_provider_zohocrm.storage import read_records
 
@@ -114,6 +115,34 @@ def test_criteria_choose_the_records(simulated, tmp_path):
     nobody = {"api_name": "Last_Name", "comparator": "equal", "value": "nobody has this name"}
     result, _ = run(tmp_path, criteria=nobody)
     assert (result["records"], exported(result)) == (0, {})
+
+
+@pytest.mark.parametrize("version", ["v2", "v8"])
+def test_what_criteria_choose_is_counted_and_its_jobs_submitted_ahead(
+    simulated, tmp_path, monkeypatch, version
+):
+    monkeypatch.setitem(bulk_read.RECORDS_PER_JOB, "csv", 100)
+    simulator = simulated({"Leads": 700}, bulk_page_size=100)
+    table = truth(simulator, "Leads")
+    names = sorted({one["Last_Name"] for one in table.values() if one["Last_Name"]})
+    middle = names[len(names) // 2][0]
+    tests = [
+        {"api_name": "Last_Name", "comparator": "starts_with", "value": middle},
+        {"api_name": "Email", "comparator": "equal", "value": "${EMPTY}"},
+        {"api_name": "No_of_Employees", "comparator": "less_than", "value": 10**6},
+    ]
+    criteria = {"group_operator": "or", "group": tests}
+    result, _ = run(tmp_path, criteria=criteria, api_version=version, max_jobs_in_flight=3)
+    assert 300 < result["records"] <= 700
+    calls = asked(simulator, f"/crm/{version}/coql|/crm/bulk/{version}/read")
+    jobs = -(-result["records"] // 100)
+    assert calls[:4] == [f"POST /crm/{version}/coql", *[f"POST /crm/bulk/{version}/read"] * 3]
+    assert calls.count(f"POST /crm/bulk/{version}/read") == jobs
+    # Of a view COQL knows nothing, nor of a % that stands for itself.
+    tests[0] = {"api_name": "Last_Name", "comparator": "contains", "value": "%"}
+    before = len(asked(simulator, "coql"))
+    run(tmp_path, criteria=criteria, api_version=version, max_jobs_in_flight=3)
+    assert len(asked(simulator, "coql")) == before
 
 
 @both_ways

@@ -24,6 +24,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoTypeError,
     ZohoValidationError,
 )
+from airflow_provider_zohocrm.extraction import plan
 from airflow_provider_zohocrm.extraction.extract import Extraction
 from airflow_provider_zohocrm.extraction.request import ExtractRequest
 from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
@@ -251,6 +252,26 @@ def test_bad_parameters_fail_before_the_first_request(simulated, tmp_path, optio
     assert asked(simulator) == []
 
 
+@pytest.mark.parametrize("strategy", ["auto", "coql", "bulk", "records"])
+def test_a_misspelt_field_fails_before_anything_is_read(simulated, tmp_path, strategy):
+    simulator = simulated({"Leads": 300})
+    path = tmp_path / "leads.parquet"
+    with pytest.raises(ZohoValidationError, match=r"'Emial' \(like .*Email.*\); 'Nonesuch'\. .*profile"):
+        extract(
+            path, strategy=strategy, fields=["Last_Name", "Emial", "Nonesuch", "Owner.email", "$approved"]
+        )
+    with pytest.raises(ZohoValidationError, match=r"fields holds Positions.*subforms="):
+        extract(path, strategy=strategy, fields=["Last_Name", "Positions"])
+    assert set(asked(simulator, "/crm/")) == {"GET /crm/v8/settings/fields"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_metadata_the_names_of_fields_cost_no_call(simulated, tmp_path):
+    simulator = simulated({"Leads": 150})
+    extract(tmp_path / "leads.jsonl", strategy="records", fields=["Last_Name"])
+    assert set(asked(simulator, "/crm/")) == {"GET /crm/v8/Leads"}
+
+
 @pytest.mark.parametrize(
     ("strategy", "options", "text"),
     [
@@ -333,6 +354,86 @@ def test_a_value_that_does_not_fit_its_type_fails_or_is_set_aside(simulated, tmp
         city = truth(simulator, "Leads", ["City"])[row["id"]]["City"]
         assert row["City"] is None
         assert (aside or {}).get("City") == (city or None)
+
+
+@pytest.mark.parametrize("strategy", WAYS)
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl.gz"])
+def test_no_double_fails_for_the_number_of_its_digits(simulated, tmp_path, strategy, suffix):
+    simulator = simulated({"Leads": 0})
+    doubles = [1 / 300, 0.0012100000000000001, -5e-324]
+    store = simulator.state.store
+    records = ({"Last_Name": str(n), "Annual_Revenue": double} for n, double in enumerate(doubles))
+    store.load(store.modules["Leads"], records)
+    result = extract(tmp_path / f"leads.{suffix}", fields=["Annual_Revenue"], strategy=strategy)
+    if suffix == "parquet":
+        rows = pq.read_table(result["path"]).to_pylist()
+    else:
+        rows = list(read_records(result["path"]))
+    assert [round(float(row["Annual_Revenue"]), 18) for row in sorted(rows, key=lambda row: row["id"])] == [
+        round(double, 18) for double in doubles
+    ]
+
+
+def test_a_list_that_cannot_be_read_to_its_end_is_refused_before_it_is_begun(
+    simulated, tmp_path, monkeypatch
+):
+    simulator = simulated({"Leads": 1_900}, page_token_limit=1_000)
+    monkeypatch.setattr(plan, "_LISTED", 1_000)
+    fields = ["Last_Name", "$approved"]
+    with pytest.raises(ZohoValidationError, match="records not: lists end at 1,000 records;"):
+        extract(tmp_path / "leads.jsonl", fields=fields, max_records=1_500)
+    assert asked(simulator, "Leads$") == []
+    assert extract(tmp_path / "all.jsonl", fields=fields)["records"] == 1_900
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fields", "path"),
+    [
+        ("records", ["Last_Name"], "v8/Leads"),
+        ("auto", ["Last_Name", "$approved"], "v8/Leads"),
+        ("coql", ["Last_Name"], "/coql"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_run_that_nobody_goes_on_with_leaves_nothing(simulated, tmp_path, strategy, fields, path, suffix):
+    simulator = simulated({"Leads": 6_900})
+    refusal = {"code": "INVALID_DATA", "message": "no", "details": {}, "status": "error"}
+    simulator.add_fault("status", path=path, after=2, count=None, status=400, body=refusal)
+    with pytest.raises(ZohoAPIError, match="INVALID_DATA"):
+        extract(tmp_path / f"leads.{suffix}", strategy=strategy, max_records_per_file=100, fields=fields)
+    assert len(asked(simulator, path)) > 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("strategy", ["records", "coql"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_text_that_was_cut_within_an_emoji_is_written(simulated, tmp_path, strategy, suffix):
+    simulator = simulated({"Leads": 1})
+    body = r'{"data":[{"id":"1","City":"x\ud83d","Country":"\ud83d\ude00"}],"info":{"more_records":false,"count":1}}'
+    path = {"records": "v8/Leads", "coql": "/coql"}[strategy]
+    # COQL is asked for the count first.
+    after = 1 if strategy == "coql" else 0
+    answer = {"status": 200, "body": body, "headers": {"Content-Type": "application/json"}}
+    simulator.add_fault("status", path=path, after=after, count=None, **answer)
+    result = extract(tmp_path / f"leads.{suffix}", strategy=strategy, fields=["City", "Country"])
+    found = list(read_records(result["path"]))
+    assert [(row["City"], row["Country"]) for row in found] == [("x\ufffd", "\U0001f600")]
+
+
+@pytest.mark.parametrize("strategy", WAYS)
+def test_files_of_a_longer_run_before_are_told_and_kept(simulated, tmp_path, caplog, strategy):
+    simulated({"Leads": 650})
+    options = {"fields": ["Last_Name"], "strategy": strategy}
+    extract(tmp_path / "leads.csv", max_records_per_file=100, **options)
+    extract(tmp_path / "other.csv", max_records_per_file=400, **options)
+    extract(tmp_path / "other.csv", max_records_per_file=400, **options)
+    assert "earlier run" not in caplog.text
+    files = sorted(tmp_path.iterdir())
+    extract(tmp_path / "leads.csv", max_records_per_file=400, **options)
+    (warning,) = [one for one in caplog.messages if "earlier run" in one]
+    assert warning.startswith("5 files of an earlier run")
+    assert [f"leads-000{n}.csv" in warning for n in range(1, 8)] == [False, False, *[True] * 5]
+    assert sorted(tmp_path.iterdir()) == files
 
 
 class Killed(BaseException):

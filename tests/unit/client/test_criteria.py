@@ -6,7 +6,7 @@ from datetime import date, datetime, timezone
 
 import pytest
 
-from airflow_provider_zohocrm.client.criteria import COMPARATORS, shaped_criteria
+from airflow_provider_zohocrm.client.criteria import COMPARATORS, coql_condition, shaped_criteria
 from airflow_provider_zohocrm.client.versions import VERSIONS
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 
@@ -176,3 +176,33 @@ def test_25_conditions_pass_and_26_do_not(nested):
 def test_criteria_of_another_shape_are_refused(wrong):
     with pytest.raises(ZohoValidationError):
         shaped_criteria(wrong, V8)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "condition"),
+    [
+        (leaf(), "Email = 'x'"),
+        (leaf(value="O'Neil"), r"Email = 'O\'Neil'"),
+        (leaf("Score", "greater_equal", 1.5), "Score >= 1.5"),
+        (leaf("Email_Opt_Out", "equal", True), "Email_Opt_Out = true"),
+        (leaf("Owner", "not_in", ["1", "2"]), "Owner not in ('1', '2')"),
+        (
+            leaf("Birthday", "between", [date(2026, 1, 1), date(2026, 2, 1)]),
+            "Birthday between '2026-01-01' and '2026-02-01'",
+        ),
+        (leaf("City", "not_contains", "x"), "City not like '%x%'"),
+        (leaf("City", "ends_with", "x"), "City like '%x'"),
+        (leaf("City", "equal", "${EMPTY}"), "City is null"),
+        (leaf("City", "not_equal", "${EMPTY}"), "City is not null"),
+        (group(leaf("A"), leaf("B"), leaf("C"), operator="or"), "((A = 'x' or B = 'x') or C = 'x')"),
+        (group(leaf("A"), group(leaf("B"), leaf("C"))), "(A = 'x' and (B = 'x' and C = 'x'))"),
+        (leaf("City", "contains", "10 %"), None),
+        (leaf("City", "in", ["x", "${EMPTY}"]), None),
+        (leaf("City", "in", [str(n) for n in range(51)]), None),
+        (leaf("City", "contains", "${EMPTY}"), None),
+        (group(leaf("A"), leaf("City", "contains", "%"), leaf("B")), None),
+    ],
+)
+@pytest.mark.parametrize("version", [V2, V8], ids=["v2", "v8"])
+def test_criteria_as_a_condition_of_coql(criteria, condition, version):
+    assert coql_condition(shaped_criteria(criteria, version)) == condition

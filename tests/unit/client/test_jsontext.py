@@ -4,6 +4,7 @@ import json
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 
+import orjson
 import pytest
 
 from airflow_provider_zohocrm.client.jsontext import dumps, loads, loads_page, modified_times, zoho_datetime
@@ -57,6 +58,8 @@ def test_short_fractions_stay_floats(value):
         b"[1,",
         b"nul",
         b"\xff",
+        b'["\xff",123456789012345678901]',
+        rb'["\ud83d"',
         b"{}{}",
         b"NaN",
         b"<html>",
@@ -65,6 +68,27 @@ def test_short_fractions_stay_floats(value):
 def test_what_is_not_whole_json_is_a_value_error(text):
     with pytest.raises(ValueError):
         loads(text)
+
+
+HALVES = [
+    (r"x\ud83d", "x\ufffd"),
+    (r"\uDE00\ud83d", "\ufffd\ufffd"),
+    (r"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+    (r"\ud83d\u00e9", "\ufffd\u00e9"),
+    (r"\uD83D\uDE00", "\U0001f600"),
+    (r"C:\\ud83d", r"C:\ud83d"),
+    (r"\\\ud83d\"", '\\\ufffd"'),
+]
+
+
+@pytest.mark.parametrize(("escaped", "text"), HALVES)
+@pytest.mark.parametrize("number", ["1", "12345678901234567.89"])
+def test_half_a_character_is_replaced_whoever_parses(escaped, text, number):
+    body = f'{{"data":[{{"{escaped}":"{escaped}","n":{number}}}],"info":null}}'.encode()
+    assert loads(body) == {"data": [{text: text, "n": Decimal(number)}], "info": None}
+    (line,) = loads_page(body)["data"]
+    assert loads(bytes(line)) == {text: text, "n": Decimal(number)}
+    assert orjson.loads(bytes(line))[text] == text
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,21 @@ def test_lists_are_no_way_beyond_what_they_reach_from_both_ends():
     assert candidates(Demands(fields=5, lists_only=("sort_by",)), V8, 100_001)[0].obstacle
 
 
+@pytest.mark.parametrize(
+    "demands",
+    [{"cvid": True}, {"max_records": 150_000}, {"lists_only": ("sort_by",)}, {"fields": 60, "cvid": True}],
+)
+def test_what_is_walked_from_one_end_reaches_half_as_far(demands):
+    records = candidates(Demands(**{"fields": 5, **demands}), V8, 150_000)[0]
+    assert records.obstacle == "lists end at 100,000 records"
+    assert not candidates(Demands(fields=5), V8, 150_000)[0].obstacle
+
+
+def test_no_way_that_ends_midway_is_taken():
+    with pytest.raises(ZohoValidationError, match="records not: lists end at 100,000 records;"):
+        best(150_000, system_keys=("$approval",), max_records=150_000)
+
+
 def test_an_unknown_number_is_read_by_lists():
     assert best(None).strategy == "records"
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_zohocrm.extraction.schema import columns_of
+from airflow_provider_zohocrm.exceptions import ZohoValidationError
+from airflow_provider_zohocrm.extraction.schema import check_names, columns_of
 from airflow_provider_zohocrm.storage.columns import Column
 
 
@@ -46,3 +47,15 @@ def test_names_without_metadata():
         Column("Owner.last_name", "string"),
         Column("$approval", "json"),
     ]
+
+
+def test_names_that_are_not_in_the_metadata_are_told_with_those_like_them():
+    fields = [{"api_name": "Email", "data_type": "email"}, {"api_name": "Owner", "data_type": "ownerlookup"}]
+    check_names("Leads", fields, ["id", "Email", "Owner.nonesuch", "$approved"])
+    for name, like in (("email", "Email"), ("Emial", "Email"), ("ID", "id")):
+        with pytest.raises(ZohoValidationError, match=rf"fields of Leads: '{name}' \(like {like}\)"):
+            check_names("Leads", fields, ["Email", name])
+
+
+def test_metadata_that_lists_nothing_refuses_nothing():
+    check_names("Leads", [], ["Email"])

@@ -535,12 +535,24 @@ def test_what_cannot_be_counted_is_exported_job_after_job(zoho, options, answer,
 
 
 def test_nothing_is_counted_that_cannot_be_used(zoho, options):
-    criteria = {"api_name": "Owner", "comparator": "equal", "value": "7"}
     zoho.on("POST", READ, job_added("71"))
     script_job(zoho, "71")
+    criteria = {"api_name": "City", "comparator": "contains", "value": "10 %"}
     run(options, max_jobs_in_flight=3, criteria=criteria)
+    criteria = {"api_name": "Owner", "comparator": "equal", "value": "7"}
+    run(options, max_jobs_in_flight=3, criteria=criteria, cvid="1")
+    run(options, criteria=criteria)
     run(options)
-    assert not [one for one in zoho.asked if "count" in one]
+    assert not [one for one in zoho.asked if "count" in one or "coql" in one]
+
+
+def test_criteria_that_coql_refuses_are_exported_job_after_job(zoho, options):
+    zoho.on("POST", "/crm/v8/coql", refusal(400, "INVALID_QUERY"))
+    zoho.on("POST", READ, job_added("71"))
+    script_job(zoho, "71")
+    criteria = {"api_name": "Score", "comparator": "equal", "value": "7"}
+    assert run(options, max_jobs_in_flight=3, criteria=criteria)[0]["records"] == 2
+    assert zoho.asked.count("POST /crm/v8/coql") == 1
 
 
 def test_no_jobs_in_flight_is_refused_before_any_request(zoho, options):

@@ -221,6 +221,17 @@ def test_one_record_goes_to_a_table_with_its_subforms(zoho, tmp_path, suffix):
     assert "Items" in result["fields"]
 
 
+def test_one_record_has_a_manifest_where_one_is_asked_for(zoho, tmp_path):
+    path, manifest = tmp_path / "x.jsonl", tmp_path / "x.json"
+    zoho.on("GET", "/crm/v8/Leads/1", {"data": [WHOLE]}, {"data": [WHOLE]})
+    assert "manifest" not in run(record_id="1", output_path=str(path))
+    assert list(tmp_path.iterdir()) == [path]
+    assert run(record_id="1", output_path=str(path), manifest_path=str(manifest))["manifest"] == str(manifest)
+    told = json.loads(manifest.read_text())
+    assert told["files"][0]["path"] == str(path)
+    assert (told["rows"], told["credits"], told["query"]["record_id"]) == (1, 1, "1")
+
+
 def test_one_record_with_chosen_fields(zoho):
     zoho.on("GET", "/crm/v8/Leads/1", {"data": [LEADS[0]]})
     run(record_id="1", fields=FIELDS)

@@ -79,8 +79,45 @@ def test_numbers_go_on_where_a_run_stopped(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_an_error_keeps_finished_files_only(tmp_path, suffix):
+def test_files_appear_together_where_nobody_goes_on_after_them(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").write_text("of the run before")
     parts = RecordParts(str(tmp_path / f"a.{suffix}"), ["id"], max_records=2)
+
+    def run(error):
+        with parts:
+            parts.write(records(0, 5))
+            assert (parts.records, parts.files) == (5, [])
+            assert [name for name in names(tmp_path) if not name.endswith(".part")] == [f"a.{suffix}"]
+            if error:
+                raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        run(KeyboardInterrupt())
+    assert names(tmp_path) == [f"a.{suffix}"]
+    assert (tmp_path / f"a.{suffix}").read_text() == "of the run before"
+    parts = RecordParts(str(tmp_path / f"a.{suffix}"), ["id"], max_records=2)
+    run(None)
+    assert ids(parts.files) == [["0", "1"], ["2", "3"], ["4"]]
+    assert names(tmp_path) == [f"a-0002.{suffix}", f"a-0003.{suffix}", f"a.{suffix}"]
+
+
+def test_a_last_file_that_cannot_be_completed_keeps_all_back(tmp_path):
+    columns = [Column("id", "integer")]
+    parts = RecordParts(str(tmp_path / "a.parquet"), columns, max_records=2)
+
+    def run():
+        with parts:
+            parts.write([{"id": 1}, {"id": 2}, {"id": "x"}])
+
+    with pytest.raises(ZohoStorageError, match="no integer"):
+        run()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_error_keeps_the_files_that_were_told(tmp_path, suffix):
+    told = []
+    parts = RecordParts(str(tmp_path / f"a.{suffix}"), ["id"], max_records=2, on_file=told.append)
 
     def run():
         with parts:

@@ -142,13 +142,13 @@ def test_typed_csv_holds_the_texts_of_the_values(tmp_path):
     assert second == ["2", "", "", "", "", "", "", "[]", "", "", "", ""]
 
 
-BAD = [{"id": "1", "Amount": "1.005", "Closing": "x"}, {"id": "2", "Amount": 3}, {"id": "3", "Closing": [1]}]
+BAD = [{"id": "1", "Amount": "1.0.5", "Closing": "x"}, {"id": "2", "Amount": 3}, {"id": "3", "Closing": [1]}]
 BAD_COLUMNS = [Column("id"), Column("Amount", "decimal", 2), Column("Closing", "date")]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_value_that_does_not_fit_fails_by_name_and_leaves_nothing(tmp_path, suffix):
-    with pytest.raises(ZohoTypeError, match=r"Amount of record 1 is no decimal .*'1\.005'") as caught:
+    with pytest.raises(ZohoTypeError, match=r"Amount of record 1 is no decimal .*'1\.0\.5'") as caught:
         write(tmp_path / f"a.{suffix}", BAD, BAD_COLUMNS)
     assert isinstance(caught.value, ZohoStorageError)
     assert list(tmp_path.iterdir()) == []
@@ -162,7 +162,7 @@ def test_values_that_do_not_fit_are_set_aside(tmp_path, suffix):
     rows = [{"_type_errors": None, **row} for row in read_records(str(path))]
     asides = [row["_type_errors"] for row in rows]
     assert [json.loads(aside) if isinstance(aside, str) else aside for aside in asides] == [
-        {"Amount": "1.005", "Closing": "x"},
+        {"Amount": "1.0.5", "Closing": "x"},
         None,
         {"Closing": "[1]"},
     ]
@@ -278,10 +278,10 @@ def test_a_column_that_nobody_expects_is_an_error(tmp_path, suffix):
 @pytest.mark.parametrize("position", [0, 4_999])
 def test_a_misfit_in_an_export_fails_by_name_or_is_set_aside(tmp_path, suffix, position):
     rows = [f"{number},{number}.5" for number in range(5_000)]
-    rows[position] = f"{position},1.005"
+    rows[position] = f"{position},1.0.5"
     content = "Id,Amount\n" + "\n".join(rows)
     schema = lambda header: [Column("Id"), Column("Amount", "decimal", 2)]  # noqa: E731
-    with pytest.raises(ZohoTypeError, match=rf"Amount of record {position} .*'1\.005'"):
+    with pytest.raises(ZohoTypeError, match=rf"Amount of record {position} .*'1\.0\.5'"):
         exported(tmp_path, suffix, content, schema)
     assert list(tmp_path.iterdir()) == []
     files = exported(tmp_path, suffix, content, schema, on_type_error="string", max_records=2_000)
@@ -289,7 +289,7 @@ def test_a_misfit_in_an_export_fails_by_name_or_is_set_aside(tmp_path, suffix, p
     found = [row for file in files for row in file if row.get("_type_errors")]
     assert [row["Id"] for row in found] == [str(position)]
     aside = found[0]["_type_errors"]
-    assert (json.loads(aside) if isinstance(aside, str) else aside) == {"Amount": "1.005"}
+    assert (json.loads(aside) if isinstance(aside, str) else aside) == {"Amount": "1.0.5"}
     assert sum(1 for file in files for row in file if row.get("Amount")) == 4_999
 
 
