@@ -24,7 +24,7 @@ changed_leads = Asset(
 )
 
 
-@dag(schedule=changed_leads, catchup=False, tags=["zohocrm", "example"])
+@dag(schedule=changed_leads, catchup=False, max_active_runs=1, tags=["zohocrm", "example"])
 def example_zohocrm_watch() -> None:
     """Pull the leads that a watcher has seen change."""
 
