@@ -92,7 +92,7 @@ class Preparation:
         known = [] if fields is None else list(fields)
         self._columns = _Columns(fields, mapping or {}, ignore_empty=ignore_empty, row_fields=row_fields)
         self._order = {field["api_name"]: place for place, field in enumerate(known)}
-        self._mandatory = tuple(field["api_name"] for field in known if _mandatory(field))
+        self._mandatory = mandatory_fields(known)
         self._updating = _updating(known, checked, external_id)
 
     def prepare(self, row: Mapping[str, Any], *, texts: bool) -> dict[str, Any] | Rejection:
@@ -307,8 +307,16 @@ def _writable(field: Mapping[str, Any]) -> bool:
     return not (field.get("read_only") or field.get("field_read_only"))
 
 
+def mandatory_fields(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name the fields without which Zoho refuses a new record for certain.
+
+    :param fields: Zoho's field objects.
+    """
+    return tuple(field["api_name"] for field in fields if _mandatory(field))
+
+
 def _mandatory(field: Mapping[str, Any]) -> bool:
-    """Tell whether Zoho refuses a new record without this field for certain: it fills some in by itself."""
+    # Zoho fills some in by itself.
     own = field["api_name"] == "Owner" or field.get("data_type") == "boolean" or field.get("default_value")
     return bool(field.get("system_mandatory")) and _writable(field) and not own
 
