@@ -89,6 +89,10 @@ class Inputs:
                 raise ZohoValidationError(
                     f"record {index} is {str(record)[:80]!r}; each record must be a dict of columns and values"
                 )
+            if not all(isinstance(name, str) for name in record):
+                raise ZohoValidationError(
+                    f"record {index} has a column whose name is no text: {[*record]!r:.80}"
+                )
         return cls(records, ())
 
     @classmethod

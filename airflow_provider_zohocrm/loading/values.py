@@ -144,7 +144,7 @@ class Preparation:
         given = record.get("id") if record.get(name) is None else record[name]
         if given is None:
             return _rejection("id", _missing("id"))
-        one = valid_id(given) is not None if self._external_id is None else "," not in str(given)
+        one = valid_id(given) is not None if self._external_id is None else _is_one(str(given))
         if not one:
             refused = RefusedError(given, {"id": str(given)}, message="record not deleted")
             return _rejection("id", refused)
@@ -263,6 +263,11 @@ class _Columns:
             return known(row)
 
         return convert
+
+
+def _is_one(external: str) -> bool:
+    """Tell whether a text names one record in the parameters of a call."""
+    return "," not in external and not any("\ud800" <= one <= "\udfff" for one in external)
 
 
 def _nothing(_value: Any) -> None:

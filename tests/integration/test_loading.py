@@ -7,6 +7,8 @@ import random
 import tempfile
 import threading
 from collections import Counter
+from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -641,6 +643,70 @@ def test_bad_records_are_told_in_zohos_words_before_they_cost_anything(simulated
             (1, "MANDATORY_NOT_FOUND", "$.Last_Name"),
         ]
     assert [len(body["data"]) for body in bodies(simulator)] == [1, 3]
+
+
+ODD = {
+    "bytes": b"\xff",
+    "duration": timedelta(days=1),
+    "large": 2**64,
+    "set": {1},
+    "keys": {1: {2: b"x"}},
+    "deep": reduce(lambda inner, _: [inner], range(300), []),
+    "surrogate": "a\ud800",
+}
+
+
+@pytest.mark.parametrize("kept", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("operation", ["upsert", "insert", "update"])
+def test_records_without_a_form_in_json_are_rejects_and_the_others_are_written(
+    simulated, quick, tmp_path, kept, operation
+):
+    simulator = simulated({"Leads": 20})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    good = people(20) if operation != "update" else [{"id": each, "City": "Bonn"} for each in ids]
+    bad = [{**good[-1], "No_of_Employees": value} for value in ODD.values() if not isinstance(value, str)]
+    bad += [{**good[-1], "City": "a\ud800"}, {**good[-1], "Tag": [{"name": b"x"}]}]
+    states = []
+    for _ in range(2):
+        done = load(
+            simulator,
+            operation,
+            [*good[:10], *bad, *good[10:]],
+            state=states[-1] if states else None,
+            save=lambda state: states.append(json.loads(json.dumps(state))),
+            rejects_path=str(tmp_path / f"rejects.{kept}"),
+        )
+        summary = done.run()
+        assert (summary["total"], summary["rejected"]) == (20 + len(bad), len(bad))
+    rejects = [row for path in summary["rejects_paths"] for row in read_records(path)]
+    assert [int(row["index"]) for row in rejects] == list(range(10, 10 + len(bad)))
+    assert {row["code"] for row in rejects} == {"INVALID_DATA"}
+    assert [row["json_path"] for row in rejects][-2:] == ["$.City", "$.Tag"]
+    json.dumps(done.outcome.shown).encode()
+    assert (
+        sum(1 for row in simulator.table("Leads") if row["City"] == "Bonn" or row["Email"] in emails_of(good))
+        >= 20
+    )
+
+
+def test_what_nobody_checks_is_rejected_where_it_cannot_be_sent(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    bad = [{**people(1)[0], "City": [value]} for name, value in ODD.items() if name != "set"]
+    done = load(simulator, "upsert", [*bad, *people(20)], validate=False)
+    summary = done.run()
+    assert (summary["inserted"], summary["rejected"]) == (20, len(bad))
+    assert {(one["code"], one["json_path"]) for one in done.outcome.shown} <= {
+        ("INVALID_DATA", "$.City"),
+    }
+
+
+def test_ids_that_cannot_be_sent_are_rejected(simulated, quick):
+    simulator = simulated({"Leads": 3})
+    records = [{"External_Key": row["External_Key"]} for row in simulator.table("Leads")]
+    done = load(simulator, "delete", [{"External_Key": "\ud800"}, *records], external_id="External_Key")
+    summary = done.run()
+    assert (summary["deleted"], summary["rejected"]) == (3, 1)
+    assert done.outcome.shown[0]["index"] == 0
 
 
 def test_a_key_that_comes_hundreds_of_times_is_held_in_a_small_window(simulated, quick):

@@ -82,6 +82,8 @@ class TestRecords:
     def test_what_is_no_dict_is_an_error_that_names_its_index(self):
         with pytest.raises(ZohoValidationError, match="record 1 is 'x'"):
             Inputs.of_records([{}, "x"])
+        with pytest.raises(ZohoValidationError, match="record 1 has a column whose name is no text"):
+            Inputs.of_records([{"a": 1}, {1: "a"}])
 
     def test_the_fingerprint_is_that_of_the_values(self):
         one = Inputs.of_records([{"a": 1, "b": [Decimal("1.0"), None]}])
