@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import cache
@@ -10,26 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from airflow_provider_zohocrm.exact_json import loads
 from airflow_provider_zohocrm.exceptions import ZohoResponseError, ZohoValidationError
+
+__all__ = ["dumps", "loads", "loads_page", "modified_times", "zoho_datetime"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-# Digits and the point become one character, and so does what stands before a number, so that one plain search finds a
-# long one. A string, such as an id, begins with a quote.
-_EVEN = bytes.maketrans(b"123456789." + b":,[-", b"0000000000" + b"    ")
-# A number of up to 15 digits and a point comes out of a float as it went in.
-_LONG_NUMBER = b" " + b"0" * 17
-
-
-def loads(text: bytes) -> Any:
-    """Parse JSON; numbers with a fraction that a float would round become ``Decimal``.
-
-    :raises ValueError: if the text is not whole JSON.
-    """
-    if _LONG_NUMBER in text.translate(_EVEN):
-        return json.loads(text, parse_float=_fraction, parse_constant=_no_json)
-    return orjson.loads(text)
 
 
 @cache
@@ -78,16 +64,6 @@ def modified_times(lines: Iterable[Any]) -> list[str | None]:
         return [decode(line).Modified_Time for line in lines]
     except msgspec.DecodeError as error:
         raise ZohoResponseError(f"A record of Zoho's is not as documented: {error}") from error
-
-
-def _no_json(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _fraction(text: str) -> float | Decimal:
-    number = float(text)
-    exact = Decimal(text)
-    return number if Decimal(repr(number)) == exact else exact
 
 
 def dumps(value: Any) -> bytes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
+from airflow_provider_zohocrm.exact_json import loads
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.loading.converters import (
     EMPTY,
@@ -302,7 +301,7 @@ def _with_set_aside(row: Mapping[str, Any]) -> dict[str, Any]:
     aside = row[TYPE_ERRORS.name]
     if isinstance(aside, str) and aside:
         try:
-            aside = orjson.loads(aside)
+            aside = loads(aside.encode())
         except ValueError:
             aside = None
     return values | aside if isinstance(aside, dict) else values

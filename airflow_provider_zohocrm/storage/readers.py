@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import orjson
-
+from airflow_provider_zohocrm.exact_json import loads, no_json
 from airflow_provider_zohocrm.exceptions import ZohoStorageError
 from airflow_provider_zohocrm.storage.csv_rows import csv_rows
 from airflow_provider_zohocrm.storage.formats import file_format
@@ -82,12 +82,22 @@ def _json_lines(file: BinaryIO, path: str, skip: int) -> Iterator[dict[str, Any]
             skip -= 1
             continue
         try:
-            record = orjson.loads(text)
-        except ValueError as error:
+            record = _parsed(text)
+        except (ValueError, RecursionError) as error:
             raise ZohoStorageError(f"Line {number} of {path!r} is not JSON: {error}.") from error
         if not isinstance(record, dict):
             raise ZohoStorageError(f"Line {number} of {path!r} is no JSON object, but {text[:40]!r}.")
         yield record
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return loads(line)
+    except ValueError:
+        if b"\\u" not in line:
+            raise
+        # Half of a surrogate pair is bad for its record, not for the file.
+        return json.loads(line, parse_constant=no_json)
 
 
 def _csv(file: BinaryIO, path: str, skip: int, *, empty_cells: bool) -> Iterator[dict[str, Any]]:

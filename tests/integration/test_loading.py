@@ -689,6 +689,28 @@ def test_records_without_a_form_in_json_are_rejects_and_the_others_are_written(
     )
 
 
+def test_numbers_of_files_are_sent_with_all_their_digits(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    (row,) = people(1)
+    rows = '[{"Product_Name":"Pen","Price":1234567890123.123456789}]'
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{json.dumps(row)[:-1]},"Annual_Revenue":9876543210987.123456789,"Positions":{rows}}}\n')
+    request = LoadRequest.of("upsert", "Leads")
+    Load(client_of(simulator), request, Inputs.of_path(str(path))).run()
+    (body,) = [one["body"] for one in simulator.requests if one["path"].endswith("upsert")]
+    assert "9876543210987.123456789" in str(body)
+    assert "1234567890123.123456789" in str(body)
+
+
+def test_half_a_surrogate_pair_in_a_file_is_a_reject(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    path = tmp_path / "in.jsonl"
+    rows = [{**one, "City": "\ud800"} if number == 3 else one for number, one in enumerate(people(9))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = Load(client_of(simulator), LoadRequest.of("upsert", "Leads"), Inputs.of_path(str(path)))
+    assert (done.run()["inserted"], [one["index"] for one in done.outcome.shown]) == (8, [3])
+
+
 def test_what_nobody_checks_is_rejected_where_it_cannot_be_sent(simulated, quick):
     simulator = simulated({"Leads": 1})
     bad = [{**people(1)[0], "City": [value]} for name, value in ODD.items() if name != "set"]
