@@ -101,6 +101,7 @@ class ZohoUpsertOperator(LoadOperator):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.timeout = timeout
+        self._found_inputs: Inputs | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the records, in the way that was asked for or is the cheapest.
@@ -108,6 +109,7 @@ class ZohoUpsertOperator(LoadOperator):
         :return: counts and files.
         :raises ZohoRejectedRecordsError: if more records were rejected than allowed.
         """
+        self._found_inputs = None
         bulk = self._way()
         if bulk is None:
             return self._load(context)
@@ -152,6 +154,12 @@ class ZohoUpsertOperator(LoadOperator):
             return self._cheapest_way(only)
         return self._asked_bulk() if asked == "bulk" else None
 
+    def _inputs(self) -> Inputs:
+        # What was counted to choose the way is of use on it, too.
+        if self._found_inputs is None:
+            self._found_inputs = super()._inputs()
+        return self._found_inputs
+
     def _asked_bulk(self) -> BulkWay:
         from airflow_provider_zohocrm.loading.survey import BulkWay
 
@@ -163,7 +171,10 @@ class ZohoUpsertOperator(LoadOperator):
 
         request, inputs = self._request(), self._inputs()
         found = candidates(
-            self.writes, inputs.count(), concurrency=request.max_concurrency, records_only=records_only
+            self.writes,
+            inputs.count(read=not records_only),
+            concurrency=request.max_concurrency,
+            records_only=records_only,
         )
         best, bulk = cheapest(found, request.max_credits), None
         if best is not None and best.strategy == "bulk":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_zohocrm.exact_json import loads, no_json
-from airflow_provider_zohocrm.exceptions import ZohoStorageError
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoStorageError
+from airflow_provider_zohocrm.storage.csv_blocks import count_rows, csv_blocks
 from airflow_provider_zohocrm.storage.csv_rows import csv_rows
 from airflow_provider_zohocrm.storage.formats import file_format
 from airflow_provider_zohocrm.storage.locations import local_path, object_file, storage_error
@@ -71,6 +72,25 @@ def parquet_rows(path: str) -> int:
     with _opened(path, "", _SMALL_BUFFER) as file:
         rows: int = _parquet_file(file, path).metadata.num_rows
         return rows
+
+
+def count_records(path: str) -> int | None:
+    """Count the records of a JSONL or CSV file by its lines; they are not parsed.
+
+    :param path: local path, or URI of object storage.
+    :return: the number, or None where quotes of CSV are not those of RFC 4180.
+    :raises ZohoStorageError: when it cannot be read.
+    """
+    format_ = file_format(path)
+    with _opened(path, format_.compression, _BUFFER) as file:
+        if format_.name == "jsonl":
+            return sum(1 for line in file if not line.isspace())
+        try:
+            with closing(csv_blocks(file, _BUFFER)) as blocks:
+                # The header is a row, too.
+                return max(0, sum(map(count_rows, blocks)) - 1)
+        except ZohoBulkReadError:
+            return None
 
 
 def _json_lines(file: BinaryIO, path: str, skip: int) -> Iterator[dict[str, Any]]:

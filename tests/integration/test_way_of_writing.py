@@ -10,10 +10,11 @@ from support.running import run_to_end
 from support.simulated import asked, truth
 
 from airflow_provider_zohocrm.exceptions import ZohoCreditLimitError, ZohoValidationError
+from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.loading import plan
 from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
 from airflow_provider_zohocrm.operators.upsert import ZohoUpsertOperator
-from airflow_provider_zohocrm.storage import read_records
+from airflow_provider_zohocrm.storage import open_record_writer, read_records
 
 WRITES = "(POST /crm/v8/Leads/upsert|POST /crm/v8/upload)"
 
@@ -155,6 +156,49 @@ def test_auto_leaves_and_reports_the_same_as_records(
 FIELDS = (
     *("Last_Name", "Company", "Email", "External_Key", "Phone", "City", "Languages", "No_of_Employees"),
 )
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl", "in.jsonl.gz", "in.parquet"])
+def test_rows_of_files_are_counted_to_choose(simulated, cheap_jobs, tmp_path, caplog, name):
+    simulator = simulated({"Leads": 5})
+    path = str(tmp_path / name)
+    with open_record_writer(path, ["Email", "Last_Name", "Company"]) as writer:
+        writer.write(leads(100))
+    options = {"operation": "auto", "input_path": path, "max_concurrency": 1}
+    assert upsert(None, **options)[0]["inserted"] == 100
+    assert not asked(simulator, "POST /crm/v8/Leads/upsert")
+    with caplog.at_level(logging.INFO):
+        assert upsert(None, duplicate_check_fields=["Email", "External_Key"], **options)[0]["updated"] == 100
+    assert asked(simulator, "POST /crm/v8/Leads/upsert")
+    if name.endswith("parquet"):
+        assert "Leads: 100 of 100 records done" in caplog.text
+
+
+def test_the_number_of_rows_that_was_counted_tells_the_time_left(simulated, tmp_path, caplog):
+    simulated({"Leads": 5})
+    with open_record_writer(str(tmp_path / "in.csv"), ["Email", "Last_Name", "Company"]) as writer:
+        writer.write(leads(120))
+    with caplog.at_level(logging.INFO):
+        upsert(None, operation="auto", input_path=str(tmp_path / "in.csv"))
+    assert "Writing by records: records 2 calls" in caplog.text
+    assert "Leads: 120 of 120 records done" in caplog.text
+    assert "0 s left" in caplog.text
+
+
+@pytest.mark.parametrize("operator", [ZohoUpsertOperator, ZohoBulkWriteOperator])
+def test_nothing_is_written_where_the_input_is_read(simulated, tmp_path, operator):
+    simulator = simulated({"Leads": 5})
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"Email":"a@example.com"}\n')
+    for input_path, output in ((path, path), (tmp_path, tmp_path / "out.jsonl")):
+        for name in ("results_path", "rejects_path"):
+            task = operator(task_id="t", module="Leads", input_path=str(input_path), **{name: str(output)})
+            with pytest.raises(ZohoValidationError, match="another folder"):
+                run_to_end(lambda task=task: task)
+    assert not simulator.requests
+    assert path.read_text()
+    with pytest.raises(ZohoValidationError, match="another folder"):
+        ZohoCRMHook().load("upsert", "Leads", input_path=str(path), rejects_path=str(path))
 
 
 def test_a_choice_lasts_over_a_deferral(simulated, cheap_jobs):
