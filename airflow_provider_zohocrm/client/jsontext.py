@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -11,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from airflow_provider_zohocrm import exact_json
 from airflow_provider_zohocrm.exceptions import ZohoResponseError, ZohoValidationError
+
+__all__ = ["dumps", "loads", "loads_page", "modified_times", "zoho_datetime"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Digits and the point become one character, and so does what stands before a number, so that one plain search finds a
-# long one. A string, such as an id, begins with a quote.
-_EVEN = bytes.maketrans(b"123456789." + b":,[-", b"0000000000" + b"    ")
-# A number of up to 15 digits and a point comes out of a float as it went in.
-_LONG_NUMBER = b" " + b"0" * 17
 # Half an emoji, as a text that was cut in the middle of one ends with: no Unicode text can hold it, so that orjson and
 # msgspec refuse it, while Python's parser takes it and no file in UTF-8 does. Each becomes U+FFFD, whoever parses. What
 # comes first are escaped backslashes and whole pairs.
@@ -34,20 +31,12 @@ def loads(text: bytes) -> Any:
 
     :raises ValueError: if the text is not whole JSON.
     """
-    if _LONG_NUMBER in text.translate(_EVEN):
-        return json.loads(_whole(text).decode(), parse_float=_fraction, parse_constant=_no_json)
-    return loads_short(text)
+    return exact_json.loads(_whole(text))
 
 
 def loads_short(text: bytes) -> Any:
     """Parse JSON like :func:`loads` where no number is long."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        whole = _whole(text)
-        if whole == text:
-            raise
-        return orjson.loads(whole)
+    return orjson.loads(_whole(text))
 
 
 def _whole(text: bytes) -> bytes:
@@ -105,16 +94,6 @@ def modified_times(lines: Iterable[Any]) -> list[str | None]:
         return [decode(line).Modified_Time for line in lines]
     except msgspec.DecodeError as error:
         raise ZohoResponseError(f"A record of Zoho's is not as documented: {error}") from error
-
-
-def _no_json(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _fraction(text: str) -> float | Decimal:
-    number = float(text)
-    exact = Decimal(text)
-    return number if Decimal(repr(number)) == exact else exact
 
 
 def dumps(value: Any) -> bytes:

@@ -210,6 +210,7 @@ class ZohoCRMHook(BaseHook, ZohoCRMApi):
         inputs = (
             Inputs.of_path(input_path) if input_path is not None else Inputs.of_records([*(records or ())])
         )
+        inputs.keep_apart(request.results_path, request.rejects_path)
         return Load(self, request, inputs).run()
 
     def test_connection(self) -> tuple[bool, str]:

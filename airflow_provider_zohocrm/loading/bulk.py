@@ -106,7 +106,9 @@ class BulkLoad(JobRun):
         try_number: int = 1,
     ) -> None:
         super().__init__(poll_interval, max_poll_interval)
-        self.progress = new_load(inputs.fingerprint) if progress is None else progress
+        self.progress = (
+            new_load(inputs.fingerprint, target.operation, target.find_by) if progress is None else progress
+        )
         if self.progress["inputs"] != inputs.fingerprint:
             raise ZohoStorageError(
                 "The input has changed since its rows were sent, so the results of Zoho's jobs cannot be told apart by "

@@ -44,7 +44,8 @@ class LoadProgress(Timing):
     files whose outcome is written, ``outcome`` what was published of it. ``org`` is the id of the organisation,
     ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``calls`` and
     ``credits`` what was spent, ``job_ids`` all jobs that were created. ``again`` are the numbers of files that another job
-    writes in this try, as the first was lost. ``schema`` is for who tells of the load.
+    writes in this try, as the first was lost. ``schema`` is for who tells of the load, ``operation`` and ``find_by``
+    for who chose them.
     """
 
     files: list[LoadFile]
@@ -62,12 +63,16 @@ class LoadProgress(Timing):
     again: list[int]
     job_ids: list[str]
     schema: list[list[Any]]
+    operation: str
+    find_by: str | None
 
 
-def new_load(inputs: str) -> LoadProgress:
+def new_load(inputs: str, operation: str = "", find_by: str | None = None) -> LoadProgress:
     """Begin a load.
 
     :param inputs: fingerprint of the input.
+    :param operation: ``insert``, ``update`` or ``upsert``; empty where it is not known.
+    :param find_by: the field by which records are found.
     """
     return {
         "files": [],
@@ -85,6 +90,8 @@ def new_load(inputs: str) -> LoadProgress:
         "again": [],
         "job_ids": [],
         "schema": [],
+        "operation": operation,
+        "find_by": find_by,
         "busy_since": 0.0,
         "completed": 0,
         "job_seconds": None,

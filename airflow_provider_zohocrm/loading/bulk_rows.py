@@ -18,7 +18,7 @@ from airflow_provider_zohocrm.loading.outcome import UNKNOWN
 from airflow_provider_zohocrm.loading.values import Preparation, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_zohocrm.client.metadata import MetadataApi
     from airflow_provider_zohocrm.loading.bulk_progress import LoadFile
@@ -113,11 +113,15 @@ def preparation(
         checked=None if target.find_by is None else [target.find_by],
         external_id=target.find_by if target.operation == "update" and target.find_by != "id" else None,
     )
-    computed = frozenset(field["api_name"] for field in fields if _is_computed(field)) - {
-        "id",
-        target.find_by,
-    }
-    return Prepared(made, computed, subforms)
+    return Prepared(made, computed_fields(fields) - {"id", target.find_by}, subforms)
+
+
+def computed_fields(fields: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Name the fields that Zoho computes.
+
+    :param fields: Zoho's field objects.
+    """
+    return frozenset(field["api_name"] for field in fields if _is_computed(field))
 
 
 def _is_computed(field: Mapping[str, Any]) -> bool:
@@ -218,8 +222,12 @@ class FileRows:
         if not subforms.isdisjoint(record):
             name = min(subforms.intersection(record))
             return Rejection("INVALID_DATA", _NO_SUBFORMS, {"api_name": name}, f"$.{name}")
-        cells = csv_cells({name: value for name, value in record.items() if name not in computed})
         find_by = self._target.find_by
+        if self._target.operation == "upsert" and find_by != "id" and record.get("id"):
+            # Zoho would look by the other field alone, and insert the record that it was to update.
+            why = f"bulk write would find it by {find_by}, not by its id: set find_by to id, or map the column to None"
+            return Rejection("INVALID_DATA", why, {"api_name": "id"}, "$.id")
+        cells = csv_cells({name: value for name, value in record.items() if name not in computed})
         if find_by is None or isinstance(cells, Rejection) or cells.get(find_by):
             return cells
         if self._target.operation == "update":

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
+from airflow_provider_zohocrm.exact_json import loads
 
 Convert = Callable[[Any], Any]
 """Takes a value that is not in its form for Zoho yet; returns that form or :data:`EMPTY`, or raises :class:`RefusedError`."""
@@ -170,7 +170,7 @@ def parsed(value: Any) -> Any:
     text = value.strip()
     if text[:1] in ("[", "{"):
         try:
-            return orjson.loads(text)
+            return loads(text.encode())
         except ValueError:
             return text
     return text or EMPTY

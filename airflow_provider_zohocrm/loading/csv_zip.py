@@ -136,11 +136,11 @@ class CsvZip:
                 [*[cells.get(name, "") for name in self._columns], *[cells[name] for name in new]]
             )
             data = self._line.data
+            grown = sum(len(name.encode()) + 3 for name in new) + len(new) * self.rows
         except UnicodeEncodeError:
             return _refused(next(iter(cells)), "a text of the record is no Unicode")
         if b"\0" in data:
             return _refused(next(iter(cells)), "a text of the record holds a NUL character")
-        grown = sum(len(name.encode()) + 3 for name in new) + len(new) * self.rows
         if len(data) + grown > self._max_bytes and not self.rows:
             details = {"limit": self._max_bytes}
             return Rejection("FILE_TOO_LARGE", "the record is larger than a file of bulk write", details, "$")

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_zohocrm.client.coql import literal
+from airflow_provider_zohocrm.client.jsontext import dumps
 from airflow_provider_zohocrm.client.records import moment
 from airflow_provider_zohocrm.client.writing import batches
 from airflow_provider_zohocrm.exceptions import (
@@ -20,11 +21,13 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoResponseError,
     ZohoServerError,
     ZohoTransportError,
+    ZohoValidationError,
 )
 from airflow_provider_zohocrm.loading.outcome import UNKNOWN
+from airflow_provider_zohocrm.loading.writable import writable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_zohocrm.client.client import ZohoCRMApi
     from airflow_provider_zohocrm.loading.request import LoadRequest
@@ -106,6 +109,14 @@ class Delivery:
             for item in items:
                 item.sent_at = item.sent_at or now
             raise
+        except ZohoValidationError:
+            # Nothing was sent: a record of the call has no form in JSON.
+            refused = [(item, said) for item in items if (said := _unsendable(item.record)) is not None]
+            if not refused:
+                raise
+            bad = {item.index for item, _ in refused}
+            rest = [item for item in items if item.index not in bad]
+            return [*known, *refused, *self.send(batch._replace(items=rest))]
         if self._request.operation == "delete":
             results = [_deleted(item, result) for item, result in zip(items, results, strict=True)]
         return [*known, *zip(items, results, strict=True)]
@@ -244,3 +255,28 @@ def _is_ours(row: dict[str, Any], item: Item, texts: Iterable[str], clock_offset
 
 def _plain(value: Any) -> str:
     return str(value).strip().casefold()
+
+
+def _unsendable(record: Mapping[str, Any]) -> Result | None:
+    """Say, in the shape of Zoho's results, why a record cannot be sent; None if it can."""
+    try:
+        # As deep as it stands in the call.
+        dumps({"data": [record]})
+    except ZohoValidationError as error:
+        name = next((name for name, value in record.items() if not _has_json(name, value)), "")
+        details = {"api_name": name, "json_path": f"$.{name}"}
+        return {
+            "code": "INVALID_DATA",
+            "status": "error",
+            "message": str(error),
+            "details": writable(details),
+        }
+    return None
+
+
+def _has_json(name: str, value: Any) -> bool:
+    try:
+        dumps({"data": [{name: value}]})
+    except ZohoValidationError:
+        return False
+    return True

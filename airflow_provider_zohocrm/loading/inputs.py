@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
+from airflow_provider_zohocrm.loading.overlap import lies_in, writes_over
 from airflow_provider_zohocrm.storage.formats import file_format, file_suffix
 from airflow_provider_zohocrm.storage.locations import local_path, object_file, storage_error
-from airflow_provider_zohocrm.storage.readers import parquet_rows, read_records
+from airflow_provider_zohocrm.storage.readers import count_records, parquet_rows, read_records
 
 _MANIFEST = ".json"
 _WILDCARDS = re.compile(r"[*?\[]")
+# Bytes. Nobody asks for the number of the rows of so little to save something.
+_SMALL = 4 << 10
 _DIGITS = re.compile(r"([0-9]+)")
 # What file systems call the version of a file; none is known to all of them.
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
@@ -70,10 +73,20 @@ class Inputs:
     their number.
     """
 
-    def __init__(self, records: Sequence[Mapping[str, Any]] | None, files: Sequence[InputFile]) -> None:
+    def __init__(
+        self,
+        records: Sequence[Mapping[str, Any]] | None,
+        files: Sequence[InputFile],
+        given: str | None = None,
+        *,
+        several: bool = False,
+    ) -> None:
         self._records = records
         self.files = tuple(files)
         """The files, in the order in which they are read; none where records were given in Python."""
+        self._given = given
+        self._several = several
+        self._counted: int | None = None
 
     @classmethod
     def of_records(cls, records: Sequence[Mapping[str, Any]]) -> Inputs:
@@ -88,6 +101,10 @@ class Inputs:
             if not isinstance(record, Mapping):
                 raise ZohoValidationError(
                     f"record {index} is {str(record)[:80]!r}; each record must be a dict of columns and values"
+                )
+            if not all(isinstance(name, str) for name in record):
+                raise ZohoValidationError(
+                    f"record {index} has a column whose name is no text: {[*record]!r:.80}"
                 )
         return cls(records, ())
 
@@ -104,10 +121,10 @@ class Inputs:
         """
         place = _place(input_path)
         if input_path.lower().endswith(_MANIFEST):
-            return cls(None, _files_of_manifest(input_path, place))
+            return cls(None, _files_of_manifest(input_path, place), input_path)
         if place.is_file():
             file_format(input_path)
-            return cls(None, [InputFile(input_path, place.version())])
+            return cls(None, [InputFile(input_path, place.version())], input_path)
         is_glob = _WILDCARDS.search(input_path) is not None
         if not is_glob and not place.is_folder():
             file_format(input_path)
@@ -121,7 +138,27 @@ class Inputs:
                 f"There are no files of records in {input_path!r}: nothing there ends with .jsonl, .csv or .parquet. "
                 "An extraction without records writes an empty file."
             )
-        return cls(None, [InputFile(path, _place(path).version()) for path in found])
+        files = [InputFile(path, _place(path).version()) for path in found]
+        return cls(None, files, input_path, several=True)
+
+    def keep_apart(self, *outputs: str | None) -> Inputs:
+        """Check that nothing is written over the input, or where a further try would read it as a part of it.
+
+        :param outputs: paths of files to be written; None for none.
+        :return: these inputs.
+        :raises ZohoValidationError: naming the path.
+        """
+        given = self._given
+        for output in outputs:
+            if output is None or given is None:
+                continue
+            if writes_over(output, [given, *(file.path for file in self.files)]) or (
+                self._several and _is_input(output) and lies_in(output, given)
+            ):
+                raise ZohoValidationError(
+                    f"{output!r} would be written where the input is read, {given!r}: write it to another folder."
+                )
+        return self
 
     @cached_property
     def fingerprint(self) -> str:
@@ -133,17 +170,28 @@ class Inputs:
             digest.update(f"{record!r}\n".encode())
         return digest.hexdigest()
 
-    def count(self) -> int | None:
-        """Tell the number of rows, where that costs little: of records, by a manifest, or by the footers of Parquet."""
+    def count(self, *, read: bool = False) -> int | None:
+        """Tell the number of rows, where that costs little: of records, by a manifest, or by the footers of Parquet.
+
+        :param read: else read the files through, without parsing their rows, unless it is a small one. What was counted
+            is known from then on.
+        :return: the number, or None.
+        :raises ZohoStorageError: when a file cannot be read.
+        """
         if self._records is not None:
             return len(self._records)
-        total = 0
-        for file in self.files:
-            rows = _known_rows(file)
-            if rows is None:
-                return None
-            total += rows
-        return total
+        if self._counted is None:
+            self._counted = _sum(map(_known_rows, self.files))
+        if self._counted is None and read and self._may_have_many():
+            self._counted = _sum(_counted_rows(file) for file in self.files)
+        return self._counted
+
+    def _may_have_many(self) -> bool:
+        if len(self.files) > 1 or not self.files:
+            return True
+        path = self.files[0].path
+        # What is packed may be many times as large.
+        return bool(file_format(path).compression) or _place(path).size() >= _SMALL
 
     def rows(self, start: Position = Position(0, 0), *, index: int | None = None) -> Iterator[InputRow]:  # noqa: B008  # immutable
         """Read the rows.
@@ -176,6 +224,20 @@ def _known_rows(file: InputFile) -> int | None:
     if file.records is not None:
         return file.records
     return parquet_rows(file.path) if file_format(file.path).name == "parquet" else None
+
+
+def _counted_rows(file: InputFile) -> int | None:
+    known = _known_rows(file)
+    return count_records(file.path) if known is None else known
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _rows_of(file: InputFile) -> int:
@@ -222,7 +284,8 @@ def _files_of_manifest(path: str, place: _Place) -> list[InputFile]:
             raise ZohoStorageError(
                 f"{name!r} has {member.size()} bytes, but {size} when {path!r} was written: extract it again."
             )
-        files.append(InputFile(name, sha256 or member.version(), records))
+        # The checksum is what the manifest says: it does not tell of a change since.
+        files.append(InputFile(name, f"{sha256 or ''} {member.version()}", records))
     return files
 
 

@@ -111,5 +111,8 @@ def _as_text(value: Any) -> str:
     if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < 100:
         return format(value, "f")
     if isinstance(value, list):
-        return orjson.dumps(value, default=str).decode()
+        try:
+            return orjson.dumps(value, default=str).decode()
+        except TypeError:
+            return repr(value)
     return str(value)

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError
+from airflow_provider_zohocrm.loading.writable import writable
 from airflow_provider_zohocrm.storage import Column, RecordWriter, file_exists, file_format, numbered_path
 
 if TYPE_CHECKING:
@@ -120,9 +121,16 @@ class Outcome:
         """Take a record that was not written, or of which that is not known (:data:`UNKNOWN`).
 
         :param index: which row of the input, from 0.
-        :param record: the record.
+        :param record: the record; what has no form in JSON is written as
+            :func:`~airflow_provider_zohocrm.loading.writable.writable` gives it.
         :param rejection: why.
         """
+        rejection = rejection._replace(
+            code=writable(rejection.code),
+            message=writable(rejection.message),
+            details=writable(rejection.details),
+            json_path=writable(rejection.json_path),
+        )
         self.counts["rejected"] += 1
         self.counts["unknown"] += rejection.code == UNKNOWN
         self.unpublished += 1
@@ -137,7 +145,7 @@ class Outcome:
                 rejection.details,
             )
         if self._rejects.wanted:
-            self._rejects.add({**reject, "record": record})
+            self._rejects.add({**reject, "record": writable(record)})
 
     def publish(self, *, last: bool = False) -> None:
         """Let what came so far appear as files, and begin others with what comes.

@@ -76,20 +76,28 @@ def candidates(
     return [by_records, by_bulk]
 
 
+def cheapest(found: Sequence[Candidate], left: int | None = None) -> Candidate | None:
+    """Find the candidate that costs least, where a second counts as 10 credits; None if none is possible.
+
+    :param left: credits that may still be spent; None for no bound.
+    """
+    possible = [one for one in found if not one.obstacle and (left is None or one.credits <= left)]
+    return min(possible, key=lambda one: one.score, default=None)
+
+
 def choose(found: Sequence[Candidate], left: int | None = None) -> Candidate:
-    """Take the candidate that costs least, where a second counts as 10 credits, and log why.
+    """Take the cheapest candidate, and log why.
 
     :param left: credits that may still be spent; None for no bound.
     :raises ZohoCreditLimitError: if every way costs more than may be spent.
     """
     shown = "; ".join(map(str, found))
-    possible = [one for one in found if not one.obstacle and (left is None or one.credits <= left)]
-    if not possible:
+    chosen = cheapest(found, left)
+    if chosen is None:
         raise ZohoCreditLimitError(
             f"{left} API credits are left of max_credits, and every way of writing needs more: {shown}. Nothing was "
             "written. Raise max_credits, or write fewer records."
         )
-    chosen = min(possible, key=lambda one: one.score)
     log.info("Writing by %s: %s", chosen.strategy, shown)
     return chosen
 

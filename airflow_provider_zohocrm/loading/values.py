@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
+from airflow_provider_zohocrm.exact_json import loads
 from airflow_provider_zohocrm.exceptions import ZohoValidationError
 from airflow_provider_zohocrm.loading.converters import (
     EMPTY,
@@ -92,7 +91,7 @@ class Preparation:
         known = [] if fields is None else list(fields)
         self._columns = _Columns(fields, mapping or {}, ignore_empty=ignore_empty, row_fields=row_fields)
         self._order = {field["api_name"]: place for place, field in enumerate(known)}
-        self._mandatory = tuple(field["api_name"] for field in known if _mandatory(field))
+        self._mandatory = mandatory_fields(known)
         self._updating = _updating(known, checked, external_id)
 
     def prepare(self, row: Mapping[str, Any], *, texts: bool) -> dict[str, Any] | Rejection:
@@ -144,7 +143,7 @@ class Preparation:
         given = record.get("id") if record.get(name) is None else record[name]
         if given is None:
             return _rejection("id", _missing("id"))
-        one = valid_id(given) is not None if self._external_id is None else "," not in str(given)
+        one = valid_id(given) is not None if self._external_id is None else _is_one(str(given))
         if not one:
             refused = RefusedError(given, {"id": str(given)}, message="record not deleted")
             return _rejection("id", refused)
@@ -265,6 +264,11 @@ class _Columns:
         return convert
 
 
+def _is_one(external: str) -> bool:
+    """Tell whether a text names one record in the parameters of a call."""
+    return "," not in external and not any("\ud800" <= one <= "\udfff" for one in external)
+
+
 def _nothing(_value: Any) -> None:
     """Convert ``_delete``, which is null by its nature (it takes a row out of a subform)."""
 
@@ -297,7 +301,7 @@ def _with_set_aside(row: Mapping[str, Any]) -> dict[str, Any]:
     aside = row[TYPE_ERRORS.name]
     if isinstance(aside, str) and aside:
         try:
-            aside = orjson.loads(aside)
+            aside = loads(aside.encode())
         except ValueError:
             aside = None
     return values | aside if isinstance(aside, dict) else values
@@ -307,8 +311,16 @@ def _writable(field: Mapping[str, Any]) -> bool:
     return not (field.get("read_only") or field.get("field_read_only"))
 
 
+def mandatory_fields(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name the fields without which Zoho refuses a new record for certain.
+
+    :param fields: Zoho's field objects.
+    """
+    return tuple(field["api_name"] for field in fields if _mandatory(field))
+
+
 def _mandatory(field: Mapping[str, Any]) -> bool:
-    """Tell whether Zoho refuses a new record without this field for certain: it fills some in by itself."""
+    # Zoho fills some in by itself.
     own = field["api_name"] == "Owner" or field.get("data_type") == "boolean" or field.get("default_value")
     return bool(field.get("system_mandatory")) and _writable(field) and not own
 

@@ -44,7 +44,8 @@ class ZohoBulkWriteOperator(WritingOperator):
     :param input_path: files instead: one, a folder, a glob, or the manifest of an extraction, see
         :class:`~airflow_provider_zohocrm.operators.upsert.ZohoUpsertOperator`.
     :param find_by: the field by which records are found: ``id``, or a unique one. None means ``id`` for update, and the
-        module's system field for upsert, e.g. ``Email`` for Leads.
+        module's system field for upsert, e.g. ``Email`` for Leads. An upsert by another field rejects rows with an
+        ``id``, which Zoho would insert.
     :param mapping: columns and the API names of their fields.
     :param ignore_empty: True leaves the field of an empty value alone. False empties it; all records of an update or
         upsert need the same fields then.

@@ -127,7 +127,7 @@ class WritingOperator(ZohoOperator):
         if (records is None) == (path is None):
             raise ZohoValidationError("give either records or input_path")
         if path is not None:
-            return Inputs.of_path(path)
+            return Inputs.of_path(path).keep_apart(given(self.results_path), given(self.rejects_path))
         # What a mapped task has returned is a lazy sequence of its own.
         plain = (
             records if isinstance(records, (dict, str)) or not hasattr(records, "__iter__") else [*records]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
-from contextlib import ExitStack, contextmanager
+import json
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import orjson
-
-from airflow_provider_zohocrm.exceptions import ZohoStorageError
+from airflow_provider_zohocrm.exact_json import loads, no_json
+from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoStorageError
+from airflow_provider_zohocrm.storage.csv_blocks import count_rows, csv_blocks
 from airflow_provider_zohocrm.storage.csv_rows import csv_rows
 from airflow_provider_zohocrm.storage.formats import file_format
 from airflow_provider_zohocrm.storage.locations import local_path, object_file, storage_error
@@ -73,6 +74,25 @@ def parquet_rows(path: str) -> int:
         return rows
 
 
+def count_records(path: str) -> int | None:
+    """Count the records of a JSONL or CSV file by its lines; they are not parsed.
+
+    :param path: local path, or URI of object storage.
+    :return: the number, or None where quotes of CSV are not those of RFC 4180.
+    :raises ZohoStorageError: when it cannot be read.
+    """
+    format_ = file_format(path)
+    with _opened(path, format_.compression, _BUFFER) as file:
+        if format_.name == "jsonl":
+            return sum(1 for line in file if not line.isspace())
+        try:
+            with closing(csv_blocks(file, _BUFFER)) as blocks:
+                # The header is a row, too.
+                return max(0, sum(map(count_rows, blocks)) - 1)
+        except ZohoBulkReadError:
+            return None
+
+
 def _json_lines(file: BinaryIO, path: str, skip: int) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(file, 1):
         text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
@@ -82,12 +102,22 @@ def _json_lines(file: BinaryIO, path: str, skip: int) -> Iterator[dict[str, Any]
             skip -= 1
             continue
         try:
-            record = orjson.loads(text)
-        except ValueError as error:
+            record = _parsed(text)
+        except (ValueError, RecursionError) as error:
             raise ZohoStorageError(f"Line {number} of {path!r} is not JSON: {error}.") from error
         if not isinstance(record, dict):
             raise ZohoStorageError(f"Line {number} of {path!r} is no JSON object, but {text[:40]!r}.")
         yield record
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return loads(line)
+    except ValueError:
+        if b"\\u" not in line:
+            raise
+        # Half of a surrogate pair is bad for its record, not for the file.
+        return json.loads(line, parse_constant=no_json)
 
 
 def _csv(file: BinaryIO, path: str, skip: int, *, empty_cells: bool) -> Iterator[dict[str, Any]]:

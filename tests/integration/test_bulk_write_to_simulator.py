@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from support.running import TaskDeferred, context, run_to_end
@@ -509,3 +510,16 @@ def test_a_column_mapped_to_a_subform_is_refused_before_anything_is_paid_for(sim
     with pytest.raises(ZohoValidationError, match="subform"):
         run(tmp_path, records=[{"rows": []}], mapping={"rows": "Positions"})
     assert not asked(simulator, UPLOAD)
+
+
+def test_records_without_a_form_in_json_are_rejects_and_the_others_are_written(simulated, tmp_path):
+    simulator = simulated({"Leads": 5})
+    odd = [b"\xff", timedelta(days=1), 2**64, {1}, {1: b"x"}, "a\ud800"]
+    records = [*leads(3), *({**leads(1)[0], "City": value} for value in odd), *leads(3, 3)]
+    result = run(tmp_path, records=records)
+    assert (result["inserted"], result["rejected"]) == (6, 5)
+    found = outcome(result)
+    rejects = [found[index] for index in sorted(found) if "code" in found[index]]
+    assert {row["code"] for row in rejects} == {"INVALID_DATA"}
+    assert rejects[0]["record"]["City"] == "/w=="
+    assert {lead["Email"] for lead in leads(6)} <= by_email(simulator).keys()

@@ -7,11 +7,13 @@ import random
 import tempfile
 import threading
 from collections import Counter
+from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from support.simulated import asked, statuses
 
 from airflow_provider_zohocrm.client.client import ZohoCRMClient
@@ -30,7 +32,7 @@ from airflow_provider_zohocrm.loading import load as load_module
 from airflow_provider_zohocrm.loading.inputs import Inputs
 from airflow_provider_zohocrm.loading.load import Load
 from airflow_provider_zohocrm.loading.request import LoadRequest
-from airflow_provider_zohocrm.storage import read_records
+from airflow_provider_zohocrm.storage import open_record_writer, read_records
 
 FIELDS = ("Last_Name", "Company", "Email", "External_Key", "Phone", "City", "Description")
 
@@ -86,7 +88,17 @@ def table(simulator, module="Leads"):
     return sorted(rows, key=repr)
 
 
-def run_with_kills(simulator, request, records, kills):
+def as_files(chance, records, folder):
+    """Write records to JSONL, in one file or in a folder of several, some of them packed."""
+    folder.mkdir()
+    cuts = sorted(chance.sample(range(len(records)), chance.randint(0, 3)))
+    for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, None], strict=True)):
+        with open_record_writer(str(folder / f"part-{number}.jsonl{chance.choice(['', '.gz'])}")) as writer:
+            writer.write(records[first:last])
+    return str(folder)
+
+
+def run_with_kills(simulator, request, records, kills, input_path=None):
     """Run a load, and again from its last state as long as it is killed."""
     states = [None]
     tries = 0
@@ -98,7 +110,7 @@ def run_with_kills(simulator, request, records, kills):
         load = Load(
             api,
             request,
-            Inputs.of_records(records),
+            Inputs.of_records(records) if input_path is None else Inputs.of_path(input_path),
             states[-1],
             lambda state: states.append(json.loads(json.dumps(state))),
         )
@@ -177,16 +189,36 @@ def upserts(chance, ids):
     return records
 
 
-@settings(
-    max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+PROPERTY = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
+
+
+@settings(max_examples=20, **PROPERTY)
 @given(chance=st.randoms(use_true_random=False))
 def test_after_faults_and_kills_upserts_leave_what_one_by_one_leaves(simulated, quick, tmp_path, chance):
     with pytest.MonkeyPatch.context() as patch:
         check_upserts(simulated, patch, Path(tempfile.mkdtemp(dir=tmp_path)), chance)
 
 
-def check_upserts(simulated, quick, tmp_path, chance):
+@pytest.mark.parametrize("operation", ["insert", "update", "upsert", "delete"])
+@settings(max_examples=3, phases=[Phase.generate], **PROPERTY)
+@given(chance=st.randoms(use_true_random=False))
+def test_after_faults_and_kills_files_leave_what_one_by_one_leaves(
+    simulated, quick, tmp_path, operation, chance
+):
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    (folder / "out").mkdir()
+    check = {"upsert": check_upserts, "insert": check_inserts}.get(operation, check_changes)
+    more = {} if check is not check_changes else {"operation": operation}
+    with pytest.MonkeyPatch.context() as patch:
+        check(simulated, patch, folder / "out", chance, files=folder / "in", **more)
+
+
+def check_upserts(simulated, quick, tmp_path, chance, files=None):
     quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 0.01, 30.0]))
     simulator, plain = simulated({"Leads": 10}), simulated({"Leads": 10}, conn_id="plain")
     ids = sorted(row["id"] for row in simulator.table("Leads"))
@@ -209,7 +241,8 @@ def check_upserts(simulated, quick, tmp_path, chance):
     if not request.validate:
         # Without the fields nobody knows that External_Key is unique.
         quick.setattr(Load, "_checked_fields", lambda *_: ["id", "Email", "External_Key"])
-    done = run_with_kills(simulator, request, records, some_kills(chance))
+    input_path = None if files is None else as_files(chance, records, files)
+    done = run_with_kills(simulator, request, records, some_kills(chance), input_path)
     check_that_nothing_is_lost(done, records, tmp_path)
     assert table(simulator) == table(plain)
     assert all(done.rejects[index]["record"] for index in done.rejects)
@@ -229,7 +262,10 @@ def inserts(chance):
 
 @pytest.mark.parametrize("seed", range(16))
 def test_after_faults_and_kills_nothing_is_inserted_twice(simulated, quick, tmp_path, seed):
-    chance = random.Random(1000 + seed)
+    check_inserts(simulated, quick, tmp_path, random.Random(1000 + seed))
+
+
+def check_inserts(simulated, quick, tmp_path, chance, files=None):
     quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 30.0]))
     quick.setattr(load_module, "KEPT_RECORDS", chance.choice([10, 5000]))
     # A try that is killed soon has not come to all the rows that the one before had sent.
@@ -247,7 +283,8 @@ def test_after_faults_and_kills_nothing_is_inserted_twice(simulated, quick, tmp_
         results_path=str(tmp_path / "results.jsonl"),
         rejects_path=str(tmp_path / "rejects.jsonl"),
     )
-    done = run_with_kills(simulator, request, records, some_kills(chance))
+    input_path = None if files is None else as_files(chance, records, files)
+    done = run_with_kills(simulator, request, records, some_kills(chance), input_path)
     check_that_nothing_is_lost(done, records, tmp_path)
     unknown = {index for index, row in done.rejects.items() if row["code"] == "UNKNOWN_OUTCOME"}
     assert done.summary["unknown"] == len(unknown)
@@ -271,7 +308,10 @@ def test_after_faults_and_kills_nothing_is_inserted_twice(simulated, quick, tmp_
 def test_after_faults_and_kills_updates_and_deletes_leave_what_one_by_one_leaves(
     simulated, quick, tmp_path, operation, seed
 ):
-    chance = random.Random(2000 + seed)
+    check_changes(simulated, quick, tmp_path, random.Random(2000 + seed), operation=operation)
+
+
+def check_changes(simulated, quick, tmp_path, chance, *, operation, files=None):
     quick.setattr(load_module, "CHECKPOINT", chance.choice([0.0, 30.0]))
     simulator, plain = simulated({"Leads": 60}), simulated({"Leads": 60}, conn_id="plain")
     ids = [*sorted(row["id"] for row in simulator.table("Leads")), "3652397001999999999"]
@@ -279,7 +319,7 @@ def test_after_faults_and_kills_updates_and_deletes_leave_what_one_by_one_leaves
         each.state.locked.add(ids[0])
     records = [
         {"id": chance.choice(ids), "City": f"city {number}", chance.choice(["Phone", "Company"]): str(number)}
-        for number in range(120)
+        for number in range(120 if files is None else 50)
     ]
     slow = client_of(plain)
     for record in records:
@@ -294,7 +334,8 @@ def test_after_faults_and_kills_updates_and_deletes_leave_what_one_by_one_leaves
         results_path=str(tmp_path / "results.csv"),
         rejects_path=str(tmp_path / "rejects.jsonl"),
     )
-    done = run_with_kills(simulator, request, records, some_kills(chance))
+    input_path = None if files is None else as_files(chance, records, files)
+    done = run_with_kills(simulator, request, records, some_kills(chance), input_path)
     done.results = {int(index): row for index, row in done.results.items()}
     check_that_nothing_is_lost(done, records, tmp_path)
     assert table(simulator) == table(plain)
@@ -641,6 +682,92 @@ def test_bad_records_are_told_in_zohos_words_before_they_cost_anything(simulated
             (1, "MANDATORY_NOT_FOUND", "$.Last_Name"),
         ]
     assert [len(body["data"]) for body in bodies(simulator)] == [1, 3]
+
+
+ODD = {
+    "bytes": b"\xff",
+    "duration": timedelta(days=1),
+    "large": 2**64,
+    "set": {1},
+    "keys": {1: {2: b"x"}},
+    "deep": reduce(lambda inner, _: [inner], range(300), []),
+    "surrogate": "a\ud800",
+}
+
+
+@pytest.mark.parametrize("kept", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("operation", ["upsert", "insert", "update"])
+def test_records_without_a_form_in_json_are_rejects_and_the_others_are_written(
+    simulated, quick, tmp_path, kept, operation
+):
+    simulator = simulated({"Leads": 20})
+    ids = sorted(row["id"] for row in simulator.table("Leads"))
+    good = people(20) if operation != "update" else [{"id": each, "City": "Bonn"} for each in ids]
+    bad = [{**good[-1], "No_of_Employees": value} for value in ODD.values() if not isinstance(value, str)]
+    bad += [{**good[-1], "City": "a\ud800"}, {**good[-1], "Tag": [{"name": b"x"}]}]
+    states = []
+    for _ in range(2):
+        done = load(
+            simulator,
+            operation,
+            [*good[:10], *bad, *good[10:]],
+            state=states[-1] if states else None,
+            save=lambda state: states.append(json.loads(json.dumps(state))),
+            rejects_path=str(tmp_path / f"rejects.{kept}"),
+        )
+        summary = done.run()
+        assert (summary["total"], summary["rejected"]) == (20 + len(bad), len(bad))
+    rejects = [row for path in summary["rejects_paths"] for row in read_records(path)]
+    assert [int(row["index"]) for row in rejects] == list(range(10, 10 + len(bad)))
+    assert {row["code"] for row in rejects} == {"INVALID_DATA"}
+    assert [row["json_path"] for row in rejects][-2:] == ["$.City", "$.Tag"]
+    json.dumps(done.outcome.shown).encode()
+    assert (
+        sum(1 for row in simulator.table("Leads") if row["City"] == "Bonn" or row["Email"] in emails_of(good))
+        >= 20
+    )
+
+
+def test_numbers_of_files_are_sent_with_all_their_digits(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    (row,) = people(1)
+    rows = '[{"Product_Name":"Pen","Price":1234567890123.123456789}]'
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{json.dumps(row)[:-1]},"Annual_Revenue":9876543210987.123456789,"Positions":{rows}}}\n')
+    request = LoadRequest.of("upsert", "Leads")
+    Load(client_of(simulator), request, Inputs.of_path(str(path))).run()
+    (body,) = [one["body"] for one in simulator.requests if one["path"].endswith("upsert")]
+    assert "9876543210987.123456789" in str(body)
+    assert "1234567890123.123456789" in str(body)
+
+
+def test_half_a_surrogate_pair_in_a_file_is_a_reject(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 1})
+    path = tmp_path / "in.jsonl"
+    rows = [{**one, "City": "\ud800"} if number == 3 else one for number, one in enumerate(people(9))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = Load(client_of(simulator), LoadRequest.of("upsert", "Leads"), Inputs.of_path(str(path)))
+    assert (done.run()["inserted"], [one["index"] for one in done.outcome.shown]) == (8, [3])
+
+
+def test_what_nobody_checks_is_rejected_where_it_cannot_be_sent(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    bad = [{**people(1)[0], "City": [value]} for name, value in ODD.items() if name != "set"]
+    done = load(simulator, "upsert", [*bad, *people(20)], validate=False)
+    summary = done.run()
+    assert (summary["inserted"], summary["rejected"]) == (20, len(bad))
+    assert {(one["code"], one["json_path"]) for one in done.outcome.shown} <= {
+        ("INVALID_DATA", "$.City"),
+    }
+
+
+def test_ids_that_cannot_be_sent_are_rejected(simulated, quick):
+    simulator = simulated({"Leads": 3})
+    records = [{"External_Key": row["External_Key"]} for row in simulator.table("Leads")]
+    done = load(simulator, "delete", [{"External_Key": "\ud800"}, *records], external_id="External_Key")
+    summary = done.run()
+    assert (summary["deleted"], summary["rejected"]) == (3, 1)
+    assert done.outcome.shown[0]["index"] == 0
 
 
 def test_a_key_that_comes_hundreds_of_times_is_held_in_a_small_window(simulated, quick):

@@ -90,6 +90,8 @@ def test_soid_carries_the_service_as_zoho_wants_it(soid, sent):
         ("api_url", "http://www.zohoapis.com"),
         ("accounts_url", "accounts.zoho.com"),
         ("upload_url", "http://content.zohoapis.com"),
+        ("organization", "org1/"),
+        ("organization", "https://crm.zoho.com/crm/org1"),
     ],
 )
 def test_a_wrong_field_is_named_with_the_connection(field, value):

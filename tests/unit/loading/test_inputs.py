@@ -82,6 +82,8 @@ class TestRecords:
     def test_what_is_no_dict_is_an_error_that_names_its_index(self):
         with pytest.raises(ZohoValidationError, match="record 1 is 'x'"):
             Inputs.of_records([{}, "x"])
+        with pytest.raises(ZohoValidationError, match="record 1 has a column whose name is no text"):
+            Inputs.of_records([{"a": 1}, {1: "a"}])
 
     def test_the_fingerprint_is_that_of_the_values(self):
         one = Inputs.of_records([{"a": 1, "b": [Decimal("1.0"), None]}])
@@ -299,12 +301,99 @@ class TestFingerprint:
         write(f"{root}/in/a.jsonl", 3)
         assert Inputs.of_path(f"{root}/in").fingerprint != first
 
-    def test_a_manifest_tells_by_its_digests(self, tmp_path):
+    def test_that_of_a_manifest_changes_with_its_digests_and_with_its_files(self, tmp_path):
         info = write(tmp_path / "a.jsonl", 3)
         write_manifest(str(tmp_path / "a_manifest.json"), {"files": [info]})
         first = Inputs.of_path(str(tmp_path / "a_manifest.json")).fingerprint
-        os.utime(tmp_path / "a.jsonl", ns=(1, 1))
         assert Inputs.of_path(str(tmp_path / "a_manifest.json")).fingerprint == first
+        # Another content of the same size, which the manifest does not tell of.
+        content = (tmp_path / "a.jsonl").read_bytes()
+        (tmp_path / "a.jsonl").write_bytes(content[::-1])
+        os.utime(tmp_path / "a.jsonl", ns=(1, 1))
+        assert Inputs.of_path(str(tmp_path / "a_manifest.json")).fingerprint != first
+        first = Inputs.of_path(str(tmp_path / "a_manifest.json")).fingerprint
         info = {**info, "sha256": hashlib.sha256(b"other").hexdigest()}
         write_manifest(str(tmp_path / "a_manifest.json"), {"files": [info]})
         assert Inputs.of_path(str(tmp_path / "a_manifest.json")).fingerprint != first
+
+
+class TestCount:
+    """How many rows there are."""
+
+    ROWS = [{"a": 'x"y\n, ' * 3, "b": str(n)} for n in range(700)]  # noqa: RUF012  # not changed
+
+    @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.jsonl", "a.jsonl.gz", "a.parquet"])
+    def test_files_are_read_through_where_that_is_wanted(self, root, name):
+        path = f"{root}/in/{name}"
+        with open_record_writer(path, ["a", "b"]) as writer:
+            writer.write(self.ROWS)
+        inputs = Inputs.of_path(path)
+        assert inputs.count() == (700 if name.endswith("parquet") else None)
+        assert inputs.count(read=True) == 700
+        assert inputs.count() == 700
+        assert sum(1 for _ in inputs.rows()) == 700
+
+    def test_of_several_files_all_count_and_empty_lines_do_not(self, tmp_path):
+        (tmp_path / "a.csv").write_bytes(b"a,b\r\n1,2\r\n\r\n3,4")
+        (tmp_path / "b.jsonl").write_bytes(b'{"a":1}\n \n\n{"a":2}')
+        (tmp_path / "c.csv").write_bytes(b"a,b\n")
+        inputs = Inputs.of_path(str(tmp_path))
+        assert inputs.count(read=True) == sum(1 for _ in inputs.rows()) == 4
+
+    def test_a_small_file_is_not_read_for_it(self, tmp_path):
+        write(tmp_path / "a.jsonl", 3)
+        assert Inputs.of_path(str(tmp_path / "a.jsonl")).count(read=True) is None
+
+    def test_other_quotes_than_those_of_the_standard_are_not_counted(self, tmp_path):
+        (tmp_path / "a.csv").write_text('a\n"' + "x\n" * 4_000)
+        assert Inputs.of_path(str(tmp_path / "a.csv")).count(read=True) is None
+
+
+class TestKeepApart:
+    """No results where rows are read."""
+
+    @pytest.mark.parametrize(
+        ("given", "output", "refused"),
+        [
+            ("in/a.jsonl", "in/a.jsonl", True),
+            ("in/a.jsonl", "in/b.jsonl", False),
+            ("in/a-0002.jsonl", "in/a.jsonl", True),
+            ("in", "in/results.jsonl", True),
+            ("in", "in/results.csv.gz", True),
+            ("in/", "in/results.jsonl", True),
+            ("in", "in/_results.jsonl", False),
+            ("in", "in/deeper/results.jsonl", False),
+            ("in", "in2/results.jsonl", False),
+            ("in/*.jsonl", "in/results.jsonl", True),
+            ("in/*.jsonl", "in/results.parquet", False),
+            ("in/a*.jsonl", "in/results.jsonl", False),
+            ("in/a*-0002.jsonl", "in/all.jsonl", True),
+            ("in/[a-c].jsonl", "in/b.jsonl", True),
+            ("in/[!b].jsonl", "in/b.jsonl", False),
+            ("in/?.jsonl", "in/bb.jsonl", False),
+            ("**/a*.jsonl", "in/deeper/a1.jsonl", True),
+            ("in/**/*.jsonl", "out/a1.jsonl", False),
+            ("in_manifest.json", "in/a.jsonl", True),
+            ("in_manifest.json", "in/results.jsonl", False),
+        ],
+    )
+    def test_by_path(self, root, given, output, refused):
+        info = write(f"{root}/in/a.jsonl", 3)
+        write(f"{root}/in/a-0002.jsonl", 3)
+        write_manifest(f"{root}/in_manifest.json", {"files": [info]})
+        inputs = Inputs.of_path(f"{root}/{given}")
+        for outputs in ((f"{root}/{output}", None), (None, f"{root}/{output}")):
+            if refused:
+                with pytest.raises(ZohoValidationError, match="would be written where the input is read"):
+                    inputs.keep_apart(*outputs)
+            else:
+                assert inputs.keep_apart(*outputs) is inputs
+
+    def test_however_a_path_is_written(self, tmp_path, monkeypatch):
+        write(tmp_path / "a.jsonl", 3)
+        (tmp_path / "link").symlink_to(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        for given in ("a.jsonl", str(tmp_path / "a.jsonl"), "*.jsonl", ".", f"file://{tmp_path}"):
+            for output in ("./a.jsonl", "link/a.jsonl", f"{tmp_path}/../{tmp_path.name}/a.jsonl"):
+                with pytest.raises(ZohoValidationError, match="another folder"):
+                    Inputs.of_path(given).keep_apart(output)

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from airflow_provider_zohocrm.exceptions import ZohoStorageError, ZohoValidationError
-from airflow_provider_zohocrm.storage import read_records
+from airflow_provider_zohocrm.storage import Column, open_record_writer, read_records
 
 
 def read(path):
@@ -33,6 +33,40 @@ def test_json_lines_keep_null_and_whole_numbers(file):
         "a.jsonl", b'\xef\xbb\xbf{"id":1234567890123456789,"a":null}\r\n\n  \n{"b":[1,{"c":"\xc3\xa9"}]}'
     )
     assert read(path) == [{"id": 1234567890123456789, "a": None}, {"b": [1, {"c": "é"}]}]
+
+
+NUMBERS = (
+    "12345678901234567.89",
+    "-0.12345678901234567890",
+    "1.10",
+    "18446744073709551616",
+    "-9223372036854775809",
+)
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_json_lines_keep_all_digits_of_numbers(file, text):
+    lines = f'{{"a":{text},"b":[{text}]}}\n{{"a": {text}, "b": [1, {text}]}}\n'
+    for row in read(file("numbers.jsonl", lines.encode())):
+        for number in (row["a"], row["b"][-1]):
+            assert Decimal(str(number)) == Decimal(text)
+
+
+def test_typed_json_lines_come_back_as_they_were_written(tmp_path):
+    path = str(tmp_path / "typed.jsonl")
+    columns = [Column("decimal", "decimal", scale=10), Column("whole", "integer"), Column("nested", "json")]
+    rows = [
+        {"decimal": Decimal(text), "whole": 2**63 - 1, "nested": {"deep": [Decimal(text)]}}
+        for text in ("12345678901234567.89", "-1234567.8912345678", "18446744073709551616")
+    ]
+    with open_record_writer(path, columns) as writer:
+        writer.write(rows)
+    assert [{**row, "decimal": Decimal(str(row["decimal"]))} for row in read_records(path)] == rows
+
+
+def test_half_a_surrogate_pair_is_bad_for_its_record_only(file):
+    path = file("half.jsonl", b'{"a":"\\ud800"}\n{"a":1}\n')
+    assert read(path) == [{"a": "\ud800"}, {"a": 1}]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst"])
