@@ -206,7 +206,7 @@ def _organisation(given: str, soid: str, conn: str) -> str:
     """Name the organisation as the addresses of its web pages do: ``org20012345``, or the name of a sandbox."""
     if given and not _ORGANISATION.fullmatch(given):
         raise ZohoConfigurationError(
-            f"{conn}: Organisation ID is {given!r}; it must be what stands after /crm/ in the address of a page of Zoho "
+            f"{conn}: Organisation ID (organization) is {given!r}; it must be what stands after /crm/ in the address of a page of Zoho "
             "CRM, e.g. org20012345"
         )
     name = given or soid.rpartition(".")[2]
