@@ -47,8 +47,15 @@ async def within(look: Coroutine[Any, Any, T], end_time: float | None) -> T:
 async def imported_hooks() -> Any:
     """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
     if not _hooks:
-        _hooks.append(await asyncio.to_thread(import_module, "airflow_provider_zohocrm.hooks.zohocrm"))
+        _hooks.append(await asyncio.to_thread(_import_hooks))
     return _hooks[0]
+
+
+def _import_hooks() -> Any:
+    # Both are imported by functions of the hooks and triggers, which run in the event loop.
+    for name in ("client.aio", "client.conditions"):
+        import_module(f"airflow_provider_zohocrm.{name}")
+    return import_module("airflow_provider_zohocrm.hooks.zohocrm")
 
 
 def pause_after(error: Exception) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -39,6 +40,7 @@ PUBLIC = {
 
 # What triggers may import before they run.
 LIGHT = ("api", "calls", "coql", "jobs", "polling")
+LIGHTEST = {"_compat", "client", "exceptions", *(f"client.{name}" for name in LIGHT)}
 
 
 def imported_by(statement: str) -> set[str]:
@@ -85,8 +87,7 @@ def test_the_triggerer_imports_next_to_nothing_in_its_event_loop(trigger):
     found = done.stdout.splitlines()[-1].split()
     root = "airflow_provider_zohocrm."
     ours = {name.removeprefix(root) for name in found if name.startswith(root)}
-    light = {"_compat", "client", "exceptions", "triggers", *(f"client.{name}" for name in LIGHT)}
-    assert {name for name in ours if not name.startswith("triggers.")} <= light
+    assert {name for name in ours if not name.startswith("triggers")} <= LIGHTEST
     assert not {"aiohttp", "orjson", "requests", "tenacity"} & set(found)
 
 
@@ -124,6 +125,68 @@ print(found)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+IN_THE_LOOP = """
+import asyncio, json, sys, threading, time
+from importlib import import_module
+import airflow.triggers.base
+
+seen = []
+
+
+def note(event, arguments):
+    if event == "import" and threading.current_thread() is threading.main_thread():
+        seen.append(arguments[0])
+
+
+async def look():
+    path, name, kwargs = json.loads(sys.argv[1])
+    if "zohocrm_conn_id" in kwargs:
+        kwargs["end_time"] = time.time() + 1
+    trigger = getattr(import_module(path), name)(poll_interval=0.1, max_poll_interval=0.1, **kwargs)
+    async for _ in trigger.run():
+        break
+
+
+async def limited():
+    try:
+        await asyncio.wait_for(look(), 5)
+    except asyncio.TimeoutError:
+        pass
+
+
+sys.addaudithook(note)
+asyncio.run(limited())
+print(*seen)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "kwargs"),
+    [
+        ("bulk_read", "BulkReadJobTrigger", {"job_id": "1", "zohocrm_conn_id": "zohocrm_default"}),
+        (
+            "record",
+            "RecordTrigger",
+            {"module": "Leads", "record_id": "1", "zohocrm_conn_id": "zohocrm_default"},
+        ),
+        ("records_changed", "ZohoRecordsChangedTrigger", {"module": "Leads"}),
+    ],
+)
+def test_triggers_that_run_import_beside_the_event_loop(monkeypatch, connection, path, name, kwargs):
+    # Nobody listens there.
+    connection(extra={"accounts_url": "http://127.0.0.1:1", "api_url": "http://127.0.0.1:1"})
+    given = json.dumps([f"airflow_provider_zohocrm.triggers.{path}", name, kwargs])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_THE_LOOP, given], check=True, capture_output=True, text=True
+    )
+    ours = {
+        one.partition(".")[2] for one in done.stdout.split() if one.startswith("airflow_provider_zohocrm.")
+    }
+    assert f"triggers.{path}" in ours or "triggers.outages" in ours
+    assert {one for one in ours if not one.startswith("triggers")} <= LIGHTEST
+    assert not {"aiohttp", "orjson", "requests", "ssl", "tenacity", "msgspec"} & set(done.stdout.split())
 
 
 @pytest.mark.parametrize(("name", "module"), PUBLIC.items())
