@@ -225,7 +225,7 @@ class FileRows:
         find_by = self._target.find_by
         if self._target.operation == "upsert" and find_by != "id" and record.get("id"):
             # Zoho would look by the other field alone, and insert the record that it was to update.
-            why = f"bulk write would find it by {find_by}, not by its id: set find_by to id, or map the column to None"
+            why = f"bulk write would find it by {find_by}, not by its id: set find_by (duplicate_check_fields of ZohoUpsertOperator) to id, or map the column to None"
             return Rejection("INVALID_DATA", why, {"api_name": "id"}, "$.id")
         cells = csv_cells({name: value for name, value in record.items() if name not in computed})
         if find_by is None or isinstance(cells, Rejection) or cells.get(find_by):

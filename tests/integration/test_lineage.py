@@ -287,7 +287,11 @@ WRITING = [
     (ZohoDeleteOperator, {}, "records"),
     (ZohoBulkWriteOperator, {"operation": "update"}, "bulk"),
     (ZohoBulkWriteOperator, {"operation": "update", "deferrable": True, "max_poll_interval": 0}, "bulk"),
-    (ZohoUpsertOperator, {"operation": "bulk", "deferrable": True, "max_poll_interval": 0}, "bulk"),
+    (
+        ZohoUpsertOperator,
+        {"operation": "bulk", "duplicate_check_fields": "id", "deferrable": True, "max_poll_interval": 0},
+        "bulk",
+    ),
 ]
 
 

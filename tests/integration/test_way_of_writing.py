@@ -230,7 +230,7 @@ def test_bulk_write_does_not_insert_what_has_an_id(simulated, tmp_path):
         assert sum(1 for _ in simulator.table("Leads")) == 6
         rejects = list(read_records(str(tmp_path / "rejects.jsonl")))
         assert {(row["code"], row["json_path"]) for row in rejects} == {("INVALID_DATA", "$.id")}
-        assert "set find_by to id" in rejects[0]["message"]
+        assert "to id, or map the column to None" in rejects[0]["message"]
 
 
 def test_what_bulk_write_has_no_place_for_keeps_to_records(simulated):
