@@ -68,8 +68,8 @@ def extraction(path, **options):
 
 
 def test_clients_of_one_process_slow_down_together_instead_of_failing(simulated, monkeypatch):
-    simulator = simulated({"Leads": 1}, latency=0.02, concurrency_limit=2)
-    monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.02)
+    simulator = simulated({"Leads": 1}, latency=0.15, concurrency_limit=2)
+    monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
     failed = []
 
     def read():
