@@ -47,7 +47,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import requests
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 
 from airflow_provider_zohocrm import (
     ZohoBulkReadOperator,
@@ -100,7 +100,9 @@ def write(operator, **options):
     return lambda dag_id, task_id, **more: operator(
         task_id=task_id, module="Leads", input_path=str(FOLDER / f"{dag_id}.{task_id}.jsonl"), on_reject="continue", validate=False,
         results_path=str(FOLDER / dag_id / task_id / "results.jsonl"),
-        rejects_path=str(FOLDER / dag_id / task_id / "rejects.jsonl"), **{**options, **more})
+        rejects_path=str(FOLDER / dag_id / task_id / "rejects.jsonl"),
+        # Airflow fails one of two tasks that create the same asset at once (docs/assets_and_lineage.md).
+        outlets=[Asset(f"file:///{dag_id}/{task_id}")], **{**options, **more})
 
 
 IN_WORKER = {"deferrable": False, "poll_interval": 1, "max_poll_interval": 1}

@@ -245,10 +245,10 @@ STEPS = {
 }
 
 
-class BrokenEvents(dict):
+class BrokenEvents:
     """Airflow's events of outlets, where one cannot be told."""
 
-    def __missing__(self, outlet):
+    def __getitem__(self, outlet):
         raise ValueError("no event today")
 
 
