@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -184,14 +185,19 @@ def test_deleted_records_by_type_and_time(simulated, tmp_path):
     gone = sorted(truth(simulator, "Leads"))
     simulator.advance(3600)
     hook.delete_records("Leads", gone[:100])
-    simulator.advance(3600)
+    between = datetime.fromtimestamp(simulator.advance(3600), timezone.utc)
     hook.delete_records("Leads", gone[100:410])
     path = str(tmp_path / "gone.jsonl")
     result = run(ZohoGetDeletedRecordsOperator, module="Leads", output_path=path)
     rows = by_id(lines(path))
     assert set(rows) == {*before, *gone[:410]}
     assert (result["records"], result["strategy"], result["credits"]) == (len(before) + 410, "deleted", 6)
-    later = run(ZohoGetDeletedRecordsOperator, module="Leads", deleted_since=result["max_modified_time"])
+    # The deletions took four calls, which may lie on both sides of a second.
+    last = max(datetime.fromisoformat(row["deleted_time"]) for row in rows.values())
+    assert datetime.fromisoformat(result["max_modified_time"]) == last
+    later = run(
+        ZohoGetDeletedRecordsOperator, module="Leads", deleted_since=between.isoformat(timespec="seconds")
+    )
     assert {row["id"] for row in later} == set(gone[100:410])
     permanent = run(ZohoGetDeletedRecordsOperator, module="Leads", type="permanent", deleted_since="")
     assert {row["type"] for row in permanent} == {"permanent"}
