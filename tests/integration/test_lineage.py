@@ -7,12 +7,12 @@ import sys
 import uuid
 from datetime import datetime, timezone
 
-import jsonschema
 import pytest
 from openlineage.client import set_producer
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.serde import Serde
 from support.assets import events_of_outlets, run_context
+from support.lineage import validate_event
 from support.running import run_to_end
 from support.simulated import asked
 
@@ -40,75 +40,6 @@ except ImportError:
 
 ORG = "org20012345"
 FIELDS = ["Last_Name", "Annual_Revenue", "Modified_Time"]
-
-# What the specification of OpenLineage (spec/OpenLineage.json 2-0-2 and the facets' own) demands of the parts used here.
-_FACET = {
-    "type": "object",
-    "required": ["_producer", "_schemaURL"],
-    "properties": {
-        "_producer": {"type": "string", "format": "uri"},
-        "_schemaURL": {"type": "string", "pattern": "^https://openlineage.io/spec/"},
-    },
-}
-_NUMBER = {"type": "integer", "minimum": 0}
-_DATASET = {
-    "type": "object",
-    "required": ["namespace", "name"],
-    "properties": {
-        "namespace": {"type": "string", "minLength": 1},
-        "name": {"type": "string", "minLength": 1},
-        "facets": {
-            "additionalProperties": _FACET,
-            "properties": {
-                "schema": {
-                    "properties": {
-                        "fields": {
-                            "type": "array",
-                            "items": {
-                                "required": ["name"],
-                                "properties": {"name": {"type": "string"}, "type": {"type": "string"}},
-                            },
-                        }
-                    }
-                }
-            },
-        },
-        "outputFacets": {
-            "additionalProperties": _FACET,
-            "properties": {
-                "outputStatistics": {"properties": dict.fromkeys(("rowCount", "size", "fileCount"), _NUMBER)}
-            },
-        },
-    },
-}
-EVENT = {
-    "type": "object",
-    "required": ["eventTime", "producer", "schemaURL", "run", "job"],
-    "properties": {
-        "eventTime": {"type": "string", "format": "date-time"},
-        "producer": {"type": "string", "format": "uri"},
-        "schemaURL": {"type": "string", "format": "uri"},
-        "eventType": {"enum": ["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]},
-        "run": {
-            "required": ["runId"],
-            "properties": {
-                "runId": {"format": "uuid"},
-                "facets": {
-                    "additionalProperties": _FACET,
-                    "properties": {
-                        "externalQuery": {
-                            "required": ["externalQueryId", "source"],
-                            "properties": {key: {"type": "string"} for key in ("externalQueryId", "source")},
-                        }
-                    },
-                },
-            },
-        },
-        "job": {"required": ["namespace", "name"]},
-        "inputs": {"type": "array", "items": _DATASET},
-        "outputs": {"type": "array", "items": _DATASET},
-    },
-}
 
 
 @pytest.fixture
@@ -143,7 +74,7 @@ def event_of(operator):
         outputs=found.outputs,
     )
     content = json.loads(Serde.to_json(event))
-    jsonschema.validate(content, EVENT, format_checker=jsonschema.FormatChecker())
+    validate_event(content)
     return content
 
 
