@@ -16,6 +16,15 @@ _SOURCES = ("Cold Call", "Advertisement", "External Referral", "Trade Show", "We
 _FIRST_CALL = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _FIRST_BIRTHDAY = date(1950, 1, 1)
 _PART = 10_000
+_BAD = 100
+# What is wrong with a bad row, one kind after the other, and how it is rejected.
+_FLAWS: tuple[tuple[dict[str, Any], tuple[str, str]], ...] = (
+    ({"Last_Name": None}, ("MANDATORY_NOT_FOUND", "$.Last_Name")),
+    ({"Email": "no address"}, ("INVALID_DATA", "$.Email")),
+    ({"Company": "Ünal & Söhne " * 50}, ("INVALID_DATA", "$.Company")),
+    # Only Zoho knows that there is no such Account.
+    ({"Partner": "1"}, ("INVALID_DATA", "$.Partner.id")),
+)
 
 
 class Rows:
@@ -23,17 +32,19 @@ class Rows:
 
     :param count: how many.
     :param known: addresses of Leads that exist.
+    :param bad: whether every hundredth is one that is rejected.
     """
 
-    def __init__(self, count: int, known: Sequence[str]) -> None:
+    def __init__(self, count: int, known: Sequence[str], *, bad: bool = False) -> None:
         self.count = count
+        self.bad = bad
         self.known = known[: (count + 1) // 2]
         self._numbers = {email: 2 * place for place, email in enumerate(self.known)}
 
     def row(self, number: int) -> dict[str, Any]:
         """Make a row, with its values as Zoho's JSON has them."""
         known = number % 2 == 0 and number // 2 < len(self.known)
-        return {
+        row = {
             "Last_Name": f"Person {number} Ünal",
             "Company": f"Company {number % 977}, Ltd.",
             "Email": self.known[number // 2] if known else f"person.{number}{_DOMAIN}",
@@ -47,6 +58,19 @@ class Rows:
             "Next_Call": (_FIRST_CALL + timedelta(seconds=number * 61 % 10_000_000)).isoformat(),
             "Languages": [_LANGUAGES[number % 5], _LANGUAGES[(number + 2) % 5]],
         }
+        if self.bad:
+            flaw = self._flaw(number)
+            row |= {"Partner": None, **(flaw[0] if flaw else {})}
+        return row
+
+    def rejection(self, number: int) -> tuple[str, str] | None:
+        """Return the code and the ``json_path`` with which a row is rejected, None for a good one."""
+        flaw = self._flaw(number)
+        return flaw[1] if flaw else None
+
+    def _flaw(self, number: int) -> tuple[dict[str, Any], tuple[str, str]] | None:
+        bad = self.bad and number % _BAD == _BAD - 1
+        return _FLAWS[number // _BAD % len(_FLAWS)] if bad else None
 
     def number_of(self, email: str | None) -> int | None:
         """Return the number of the row with an address, None where there is none."""

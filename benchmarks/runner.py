@@ -152,6 +152,7 @@ class Stage:
             "limit": limit,
             "folder": tempfile.mkdtemp(dir=self._folder),
             "profile": str(profile) if profile else None,
+            "rejects": str(self._folder / "rejects.jsonl") if self._case.bad else None,
         }
         if self._zoho is not None:
             given |= self._prepared(contestant)
@@ -162,7 +163,8 @@ class Stage:
             if contestant.input:
                 assert self._records is not None
                 sent = self._loads[given["input"]]
-                taken["rows"] = check_loaded(self._zoho.url, sent, self._kinds, self._records)
+                rejects = Path(given["rejects"]) if given["rejects"] else None
+                taken["rows"] = check_loaded(self._zoho.url, sent, self._kinds, self._records, rejects)
             elif name:
                 taken["rows"] = self._truth(contestant.exact).compare(self._output, limit)
             elif taken["rows"] != self._records:
@@ -207,7 +209,7 @@ class Stage:
         path = self._folder / f"{count}-{contestant.input}"
         if str(path) not in self._loads:
             assert self._zoho is not None
-            rows = Rows(count, known_emails(self._zoho.url))
+            rows = Rows(count, known_emails(self._zoho.url), bad=self._case.bad)
             rows.write(path)
             self._loads[str(path)] = rows
         return str(path)

@@ -69,32 +69,49 @@ class Truth:
         return hash(tuple([_cell(row[name], kind) for name, kind in self._kinds]))
 
 
-def check_loaded(url: str, rows: Rows, kinds: Mapping[str, str], before: int) -> int:
+def check_loaded(url: str, rows: Rows, kinds: Mapping[str, str], before: int, rejects: Path | None) -> int:
     """Compare what was sent with the Leads that the simulator holds, and return the number of rows sent.
 
     :param rows: what was sent.
     :param kinds: data type by API name.
     :param before: how many Leads there were.
-    :raises WrongRowsError: where a row is missing, there twice, or held with another value, and where there are
-        more or fewer other Leads than before.
+    :param rejects: JSON lines of the bad rows.
+    :raises WrongRowsError: where a good row is missing, there twice, or held with another value; where a bad one is
+        held, or is not rejected once and for its reason; and where there are more or fewer other Leads than before.
     """
-    seen, others = bytearray(rows.count), 0
+    seen, others = _rejected(rows, rejects), 0
     for record in map(orjson.loads, _lines(f"{url}/__simulator__/table/Leads")):
         number = rows.number_of(record["Email"])
         if number is None:
             others += 1
             continue
         if seen[number]:
-            raise WrongRowsError(f"row {number} is held twice")
+            raise WrongRowsError(f"row {number} is held twice, or rejected and held")
         seen[number] = 1
         for name, value in rows.row(number).items():
             if _cell(record[name], kinds[name]) != _cell(value, kinds[name]):
                 raise WrongRowsError(f"{name} of row {number} is {record[name]!r}, and {value!r} was sent")
     if not all(seen):
-        raise WrongRowsError(f"{rows.count - sum(seen)} of {rows.count} rows are not held")
+        raise WrongRowsError(f"{rows.count - sum(seen)} of {rows.count} rows are neither held nor rejected")
     if others != before - len(rows.known):
         raise WrongRowsError(f"{others} other Leads are held, and not {before - len(rows.known)}")
     return rows.count
+
+
+def _rejected(rows: Rows, path: Path | None) -> bytearray:
+    seen = bytearray(rows.count)
+    for line in path.read_bytes().splitlines() if path else ():
+        reject = orjson.loads(line)
+        number, reason = reject["index"], (reject["code"], reject["json_path"])
+        if seen[number] or reason != rows.rejection(number):
+            raise WrongRowsError(
+                f"row {number} is rejected for {reason}, or twice; {rows.rejection(number)} was expected"
+            )
+        seen[number] = 1
+    bad = sum(rows.rejection(number) is not None for number in range(rows.count))
+    if sum(seen) != bad:
+        raise WrongRowsError(f"{sum(seen)} of {bad} bad rows are rejected")
+    return seen
 
 
 def known_emails(url: str) -> list[str]:

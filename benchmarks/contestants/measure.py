@@ -20,7 +20,10 @@ MB = 1 << 20
 
 
 def orders() -> dict[str, Any]:
-    """Read what is to be done: ``url``, ``token``, ``fields``, ``kinds``, ``output``, ``input``, ``limit``, ``options``, ``profile``."""
+    """Read what is to be done.
+
+    :return: ``url``, ``token``, ``fields``, ``kinds``, ``output``, ``input``, ``rejects``, ``limit``, ``options``, ``profile``.
+    """
     found: dict[str, Any] = json.loads(os.environ["BENCHMARK_ORDERS"])
     return found
 

@@ -22,7 +22,11 @@ if __name__ == "__main__":
     preload(given["input"], *LAZY)
     BaseHook.get_connection("zohocrm_default")
     operator = ZohoUpsertOperator(
-        task_id="load", module="Leads", input_path=given["input"], **given["options"]
+        task_id="load",
+        module="Leads",
+        input_path=given["input"],
+        rejects_path=given["rejects"],
+        **given["options"],
     )
     with work(given):
         operator.execute({})

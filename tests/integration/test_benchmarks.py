@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from airflow_provider_zohocrm import ZohoUpsertOperator
+from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMHook
 from airflow_provider_zohocrm.storage import open_record_writer
-from benchmarks.truth import Truth, WrongRowsError
+from benchmarks.rows import Rows
+from benchmarks.truth import Truth, WrongRowsError, check_loaded
 
 KINDS = {
     "Last_Name": "text",
@@ -16,6 +19,18 @@ KINDS = {
     "Languages": "multiselectpicklist",
     "Partner": "lookup",
     "Email_Opt_Out": "boolean",
+}
+LOADED_KINDS = {
+    **KINDS,
+    "Email": "email",
+    "Company": "text",
+    "Phone": "phone",
+    "Description": "textarea",
+    "Lead_Source": "picklist",
+    "No_of_Employees": "integer",
+    "Annual_Revenue": "currency",
+    "Birthday": "date",
+    "Next_Call": "datetime",
 }
 
 
@@ -93,3 +108,48 @@ def test_a_row_there_twice_and_a_missing_row_are_found(truth, leads, tmp_path):
         truth.compare(written(tmp_path, [*leads, leads[3]]), None)
     with pytest.raises(WrongRowsError, match="49 rows"):
         truth.compare(written(tmp_path, leads[1:]), None)
+
+
+class TestLoads:
+    """A load of 400 rows, four of which are bad."""
+
+    @pytest.fixture
+    def rows(self):
+        return Rows(400, [], bad=True)
+
+    @pytest.fixture
+    def loaded(self, simulated, rows, tmp_path):
+        zoho = simulated({"Leads": 0})
+        rows.write(tmp_path / "leads.jsonl")
+        ZohoUpsertOperator(
+            task_id="t",
+            module="Leads",
+            input_path=str(tmp_path / "leads.jsonl"),
+            rejects_path=str(tmp_path / "rejects.jsonl"),
+            max_reject_ratio=0.01,
+        ).execute({})
+        return zoho
+
+    def check(self, zoho, rows, tmp_path):
+        return check_loaded(zoho.url, rows, LOADED_KINDS, 0, tmp_path / "rejects.jsonl")
+
+    def test_good_rows_are_held_and_bad_ones_rejected_for_their_reasons(self, loaded, rows, tmp_path):
+        assert self.check(loaded, rows, tmp_path) == 400
+
+    def test_a_bad_row_that_is_not_rejected_is_found(self, loaded, rows, tmp_path):
+        rejects = tmp_path / "rejects.jsonl"
+        rejects.write_text("".join(rejects.read_text().splitlines(keepends=True)[1:]))
+        with pytest.raises(WrongRowsError, match="3 of 4 bad rows"):
+            self.check(loaded, rows, tmp_path)
+
+    def test_another_reason_is_found(self, loaded, rows, tmp_path):
+        rejects = tmp_path / "rejects.jsonl"
+        rejects.write_text(rejects.read_text().replace("$.Company", "$.Email"))
+        with pytest.raises(WrongRowsError, match="row 299"):
+            self.check(loaded, rows, tmp_path)
+
+    def test_a_good_row_that_is_not_held_is_found(self, loaded, rows, tmp_path):
+        hook = ZohoCRMHook()
+        hook.delete_records("Leads", [next(one["id"] for one in loaded.table("Leads"))])
+        with pytest.raises(WrongRowsError, match="1 of 400 rows"):
+            self.check(loaded, rows, tmp_path)
