@@ -217,7 +217,6 @@ CASES = (
         records=2_000_000,
         fields=FEW_FIELDS,
         simulator={"job_seconds": 5},
-        runs=2,
     ),
     Case(
         "memory",
@@ -337,7 +336,6 @@ CASES = (
         records=0,
         loads=100_000,
         simulator={"job_seconds": 5},
-        runs=2,
     ),
     Case(
         "waiting-triggers",

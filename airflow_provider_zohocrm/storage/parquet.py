@@ -19,6 +19,9 @@ _BATCH_CELLS = 20_000
 _BATCH_CHARACTERS = 1 << 20
 # What becomes one row group: large enough for a scan, small enough for a worker.
 _GROUP_BYTES = 4 << 20
+# Each column collects its different values up to this size before it is written without a dictionary: ids and texts all
+# differ, and pyarrow's own limit of 1 MiB would keep 20 MB for twenty columns.
+_DICTIONARY_BYTES = 128 << 10
 
 
 class ParquetRecords:
@@ -37,7 +40,7 @@ class ParquetRecords:
         self._pa = pa
         self._names = [column.name for column in columns]
         self._arrow = ArrowRows(columns, errors, path)
-        self._writer = pq.ParquetWriter(file, self._arrow.schema)
+        self._writer = pq.ParquetWriter(file, self._arrow.schema, dictionary_pagesize_limit=_DICTIONARY_BYTES)
         self._records: list[Mapping[str, Any]] = []
         self._batch_rows = max(1, _BATCH_CELLS // max(1, len(columns)))
         self._characters = 0
