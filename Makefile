@@ -38,12 +38,12 @@ test: $(VENV)/.installed ## run all tests, the last of them on a real Airflow
 		--ignore=tests/e2e/test_many_tasks.py $(PYTEST_ARGS)
 
 .PHONY: test-compat
-test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit, integration and security tests on Airflow 2.11 and 3.0, and the fault matrix on 2.11 (needs Python 3.10 to 3.12)
+test-compat: $(OLD_AIRFLOWS:%=test-compat-%) ## run the unit, integration and security tests on Airflow 2.11 and 3.0, and fault matrix and examples on 2.11 (needs Python 3.10 to 3.12)
 
-# The fault matrix is run on the newest and the oldest.
+# The fault matrix and the examples are run on the newest and the oldest.
 test-compat-%: $(VENV)-%/.installed
 	$(VENV)-$*/bin/python -m pytest tests/unit tests/integration tests/security \
-		$(if $(filter $*,$(firstword $(OLD_AIRFLOWS))),,tests/faults) $(PYTEST_ARGS)
+		$(if $(filter $*,$(firstword $(OLD_AIRFLOWS))),,tests/faults tests/airflow_2) $(PYTEST_ARGS)
 
 .PHONY: e2e-postgres
 e2e-postgres: $(VENV)-e2e/.installed ## run sixty mapped extracts on PostgreSQL and LocalExecutor (needs Debian's postgresql)

@@ -62,6 +62,7 @@ __all__ = [
     "fail_exception",
     "fernet",
     "is_asset",
+    "is_unknown_alias",
     "lineage_class",
     "made_of_mapped",
     "mask_secret",
@@ -282,6 +283,19 @@ def asset_alias(name: str) -> AssetAlias:
 def is_asset(value: Any) -> bool:
     """Tell whether an inlet or outlet is an asset, and no alias or reference."""
     return isinstance(value, _asset_classes()[0])
+
+
+def is_unknown_alias(outlet: Any) -> bool:
+    """Tell whether an outlet is an alias that Airflow 2 has read from no DAG; an event of it would fail the task.
+
+    It reads those of a mapped task only where they were given to ``partial``. Later versions make an alias when they are told of it.
+    """
+    alias_class = _asset_classes()[1]
+    if not isinstance(outlet, alias_class) or alias_class.__name__ != "DatasetAlias":
+        return False
+    model = import_module("airflow.models.dataset").DatasetAliasModel
+    with import_module("airflow.utils.session").create_session() as session:
+        return session.query(model.name).filter_by(name=outlet.name).first() is None
 
 
 def asset_event(context: Context, outlet: Any, uri: str | None, extra: Mapping[str, Any]) -> None:

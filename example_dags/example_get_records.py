@@ -35,7 +35,7 @@ def example_zohocrm_get_records() -> None:
         ],
         # What a failed run did not pull, the next one does. The first run knows of none before it and pulls everything.
         modified_since="{{ params.modified_since or prev_data_interval_end_success }}",
-        output_path=OUTPUT + "/leads/changed_{{ dag_run.run_after | ts_nodash }}.jsonl",
+        output_path=OUTPUT + "/leads/changed_{{ run_id }}.jsonl",
     )
 
 

@@ -111,12 +111,17 @@ class OwnedProcess:
                 user=self.user,
             )
 
+    @property
+    def running(self) -> bool:
+        """Whether the program has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def check(self) -> None:
         """Make sure that the program runs.
 
         :raises ProcessEndedError: with the end of its output.
         """
-        if self._process is None or self._process.poll() is not None:
+        if not self.running:
             status = None if self._process is None else self._process.returncode
             raise ProcessEndedError(
                 f"{' '.join(self.command[:4])} ended with {status}. Its last lines:\n{self.tail()}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.processes import OwnedProcess, free_ports
+from tools.processes import OwnedProcess, free_ports, wait_for
 from tools.real_airflow import RealAirflow
 from tools.real_postgres import RealPostgres
 from tools.real_redis import RealRedis
@@ -44,6 +45,7 @@ class Machine:
         self.home = home
         self.dags = home / "dags"
         self.killed = False
+        self.revived: list[str] = []
         self.environment = {
             **environment,
             "MACHINE_NAME": name,
@@ -74,6 +76,14 @@ class Machine:
             if not self.killed:
                 program.check()
 
+    def revive(self) -> None:
+        """Start those of its programs again that have ended, as systemd and Kubernetes do."""
+        for name, program in self.programs.items():
+            if not program.running:
+                program.kill()  # what it has left behind
+                program.start()
+                self.revived.append(name)
+
     def kill(self) -> None:
         """End all of its processes at once, as when the power fails."""
         self.killed = True
@@ -96,6 +106,7 @@ class CeleryAirflow(RealAirflow):
     :param workers: how many Celery workers.
     :param triggerers: how many triggerers.
     :param concurrency: tasks that a worker runs at a time.
+    :param revives: programs that end are started again, and are no error.
     """
 
     def __init__(
@@ -107,12 +118,14 @@ class CeleryAirflow(RealAirflow):
         workers: int = 2,
         triggerers: int = 2,
         concurrency: int = 8,
+        revives: bool = False,
     ) -> None:
         super().__init__(home / "control", dags_folder, environment=environment)
         home.mkdir(parents=True, exist_ok=True)
         self._dags_folder = dags_folder
         self._folder = home
         self._concurrency = concurrency
+        self._revives = revives
         self._postgres = RealPostgres(home / "postgres.log")
         self._redis = RealRedis(home / "redis.log")
         self._common = self._cluster_environment(dags_folder, environment or {})
@@ -155,6 +168,16 @@ class CeleryAirflow(RealAirflow):
             afterwards.callback(super().stop)
             with ThreadPoolExecutor() as stopping:
                 list(stopping.map(Machine.stop, self.machines))
+
+    def lose_database(self, seconds: float) -> None:
+        """Have PostgreSQL fail, and come back; wait until Airflow is healthy again.
+
+        :param seconds: how long it is away.
+        """
+        self._postgres.crash()
+        time.sleep(seconds)
+        self._postgres.restart()
+        self._wait("Airflow to be healthy again", self._healthy, timeout=180)
 
     def tail(self, lines: int = 40) -> str:
         """Return the last lines that each program has printed."""
@@ -229,7 +252,10 @@ class CeleryAirflow(RealAirflow):
     def _wait(self, what: str, look: Callable[[], Any], *, timeout: float) -> Any:
         def look_while_all_run() -> Any:
             for machine in self.machines:
-                machine.check()
+                if self._revives:
+                    machine.revive()
+                else:
+                    machine.check()
             return look()
 
-        return super()._wait(what, look_while_all_run, timeout=timeout)
+        return wait_for(what, look_while_all_run, timeout=timeout)

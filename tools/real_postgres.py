@@ -61,8 +61,7 @@ class RealPostgres:
     def __enter__(self) -> Self:
         try:
             self._make_cluster()
-            self._server.start()
-            wait_for("PostgreSQL", self._answers, timeout=60, interval=0.1)
+            self.restart()
             self._run("createdb", "-h", str(self.folder), self.database)
         except BaseException:
             self._end()
@@ -71,6 +70,15 @@ class RealPostgres:
 
     def __exit__(self, *exception: object) -> None:
         self._end()
+
+    def crash(self) -> None:
+        """Kill the server, as when its machine fails; the data stay."""
+        self._server.kill()
+
+    def restart(self) -> None:
+        """Start the server on the data that are there."""
+        self._server.start()
+        wait_for("PostgreSQL", self._answers, timeout=60, interval=0.1)
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import asset_event, made_of_mapped
+from airflow_provider_zohocrm._compat import asset_event, is_unknown_alias, made_of_mapped
 from airflow_provider_zohocrm.operators.links import PAGES, ZohoModuleLink, ZohoRecordLink
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class LineageMixin:
         self.report = report
         operator: Any = self
         for outlet in operator.outlets or ():
-            asset_event(context, outlet, report.written_uri, report.extra)
+            # Of what a mapped task writes Airflow 2 knows only if some other DAG names it; else nobody waits for it.
+            if not (made_of_mapped(self) and is_unknown_alias(outlet)):
+                asset_event(context, outlet, report.written_uri, report.extra)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  # as Airflow calls it
         """Describe the run as OpenLineage: datasets, schema, statistics, job. Makes no call.

@@ -8,20 +8,13 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.exceptions import ZohoLowCreditsError
-from airflow_provider_zohocrm.triggers.events import failure, low_credits
-from airflow_provider_zohocrm.triggers.outages import (
-    PASSING,
-    RETRIES_PER_LOOK,
-    TOO_LONG,
-    imported_hooks,
-    pause_after,
-    within,
-)
+from airflow_provider_zohocrm.triggers.events import low_credits
+from airflow_provider_zohocrm.triggers.outages import PASSING, TOO_LONG, pause_after, within
+from airflow_provider_zohocrm.triggers.waiting import WaitingTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from airflow_provider_zohocrm.client.conditions import Condition
     from airflow_provider_zohocrm.client.usage import Usage
@@ -32,20 +25,14 @@ _GROWTH = 2.0
 _JITTER = 0.1
 
 
-class ConditionTrigger(BaseTrigger):
+class ConditionTrigger(WaitingTrigger):
     """Fire once when a condition holds, cannot be looked at, or has not come true in time.
 
     The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "message", "api_usage"}`` and what the
     condition tells. Failures that may pass are outlasted until ``end_time``.
 
-    :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
-    :param poll_interval: seconds before the first look and between two; each look costs a credit. Below 10 seconds a
-        task may be resumed before the scheduler knows that it was deferred.
-    :param max_poll_interval: where it is longer than ``poll_interval``, the pause doubles up to it.
-    :param end_time: Unix time at which to give up.
-    :param api_version: ``v2`` … ``v8``, in place of the connection's.
-    :param min_credits_remaining: API credits that the organisation must have left after each look, in place of the
-        connection's; 0 for no bound. Where it has fewer, the status is ``low_credits``.
+    :param options: those of :class:`~airflow_provider_zohocrm.triggers.waiting.WaitingTrigger`; where
+        ``max_poll_interval`` is longer than ``poll_interval``, the pause doubles up to it.
     """
 
     def __init__(
@@ -53,63 +40,16 @@ class ConditionTrigger(BaseTrigger):
         zohocrm_conn_id: str,
         poll_interval: float = 60.0,
         max_poll_interval: float = 60.0,
-        end_time: float | None = None,
-        api_version: str | None = None,
-        min_credits_remaining: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
-        self.zohocrm_conn_id = zohocrm_conn_id
-        self.poll_interval = poll_interval
-        self.max_poll_interval = max_poll_interval
-        self.end_time = end_time
-        self.api_version = api_version
-        self.min_credits_remaining = min_credits_remaining
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Describe the trigger in plain JSON."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                **self._parameters(),
-                "zohocrm_conn_id": self.zohocrm_conn_id,
-                "poll_interval": self.poll_interval,
-                "max_poll_interval": self.max_poll_interval,
-                "end_time": self.end_time,
-                "api_version": self.api_version,
-                "min_credits_remaining": self.min_credits_remaining,
-            },
-        )
-
-    @abstractmethod
-    def _parameters(self) -> dict[str, Any]:
-        """Name the parameters that make the condition."""
+        super().__init__(zohocrm_conn_id, poll_interval, max_poll_interval, **options)
 
     @abstractmethod
     def _condition(self) -> Condition:
         """Make the condition from the parameters."""
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the condition holds, and tell what was seen."""
-        used: dict[str, Any] = {}
-        try:
-            hooks = await imported_hooks()
-            condition = self._condition()
-            hook = hooks.ZohoCRMAsyncHook(
-                self.zohocrm_conn_id,
-                api_version=self.api_version,
-                retries=RETRIES_PER_LOOK,
-                min_credits_remaining=self.min_credits_remaining,
-            )
-            try:
-                async with hook:
-                    event = await self._wait(hook, condition)
-            finally:
-                used = {"api_usage": dict(hook.usage.counts)} if hook.usage.calls else {}
-        except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
-            event = failure(error)
-        yield TriggerEvent({**event, **used})  # type: ignore[no-untyped-call]  # Airflow's
-
-    async def _wait(self, hook: ZohoCRMAsyncHook, condition: Condition) -> dict[str, Any]:
+    async def _wait(self, hook: ZohoCRMAsyncHook) -> dict[str, Any]:
+        condition = self._condition()
         call, pause, first = condition.call(hook.version), 0.0, True
         for delay in self._delays():
             left = self.end_time - time.time() if self.end_time is not None else float("inf")

@@ -8,21 +8,14 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_zohocrm._compat import BaseTrigger, TriggerEvent
 from airflow_provider_zohocrm.client.polling import FIRST_POLL, LONGEST_POLL, poll_delays
 from airflow_provider_zohocrm.exceptions import ZohoCRMError, ZohoLowCreditsError, ZohoNotFoundError
 from airflow_provider_zohocrm.triggers.events import failure, low_credits
-from airflow_provider_zohocrm.triggers.outages import (
-    PASSING,
-    RETRIES_PER_LOOK,
-    TOO_LONG,
-    imported_hooks,
-    pause_after,
-    within,
-)
+from airflow_provider_zohocrm.triggers.outages import PASSING, TOO_LONG, pause_after, within
+from airflow_provider_zohocrm.triggers.waiting import WaitingTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_zohocrm.client.jobs import Job
     from airflow_provider_zohocrm.hooks.zohocrm import ZohoCRMAsyncHook
@@ -32,12 +25,16 @@ if TYPE_CHECKING:
 _SPREAD = 0.005
 
 
-class JobTrigger(BaseTrigger):
+class JobTrigger(WaitingTrigger):
     """Fire once when a job has ended or takes too long; of several jobs, the first that does.
 
     The event is ``{"status": "success" | "error" | "timeout" | "low_credits", "job_id", "state", "message", "jobs",
     "api_usage"}`` and what :meth:`_result` adds, where ``jobs`` are the states of all jobs that are known to have ended,
     by id, and ``api_usage`` is what the looks have used. Failures that may pass are outlasted until ``end_time``.
+
+    :param job_id: id of the job; several in the order in which they end.
+
+    The other parameters are those of :class:`~airflow_provider_zohocrm.triggers.waiting.WaitingTrigger`.
     """
 
     what = "Job"
@@ -55,29 +52,13 @@ class JobTrigger(BaseTrigger):
         api_version: str | None = None,
         min_credits_remaining: int | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
-        self.job_id = job_id
-        self.zohocrm_conn_id = zohocrm_conn_id
-        self.poll_interval = poll_interval
-        self.max_poll_interval = max_poll_interval
-        self.end_time = end_time
-        self.api_version = api_version
-        self.min_credits_remaining = min_credits_remaining
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Describe the trigger in plain JSON."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "job_id": self.job_id,
-                "zohocrm_conn_id": self.zohocrm_conn_id,
-                "poll_interval": self.poll_interval,
-                "max_poll_interval": self.max_poll_interval,
-                "end_time": self.end_time,
-                "api_version": self.api_version,
-                "min_credits_remaining": self.min_credits_remaining,
-            },
+        super().__init__(
+            zohocrm_conn_id, poll_interval, max_poll_interval, end_time, api_version, min_credits_remaining
         )
+        self.job_id = job_id
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"job_id": self.job_id}
 
     @abstractmethod
     async def _look(self, hook: ZohoCRMAsyncHook, job_id: str) -> Job:
@@ -100,29 +81,12 @@ class JobTrigger(BaseTrigger):
         """The ids of all jobs, in order."""
         return [self.job_id] if isinstance(self.job_id, str) else list(self.job_id)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the jobs until one has ended, and tell how."""
+    async def _outcome(self) -> dict[str, Any]:
         JobTrigger._waiting += 1
-        used: dict[str, Any] = {}
         try:
-            hooks = await imported_hooks()
-            hook = hooks.ZohoCRMAsyncHook(
-                self.zohocrm_conn_id,
-                api_version=self.api_version,
-                retries=RETRIES_PER_LOOK,
-                min_credits_remaining=self.min_credits_remaining,
-            )
-            try:
-                async with hook:
-                    event = await self._wait(hook)
-            finally:
-                used = {"api_usage": dict(hook.usage.counts)} if hook.usage.calls else {}
-        except Exception as error:  # noqa: BLE001  # whatever it is, the task must hear of it
-            event = {**failure(error), "job_id": self.job_ids[0]}
+            return {"job_id": self.job_ids[0], **await super()._outcome()}
         finally:
             JobTrigger._waiting -= 1
-        # Also of looks that failed; those of a triggerer that died are told by nobody.
-        yield TriggerEvent({**event, **used})  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
         """Tell that the job goes on; Zoho offers no way to cancel it. Called by Airflow 3.3 and newer."""

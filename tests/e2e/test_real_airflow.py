@@ -6,6 +6,7 @@ import json
 import re
 import time
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,31 @@ LEAD_FIELDS = [
     "Annual_Revenue",
     "Modified_Time",
 ]
+PACKAGE = "airflow-provider-zohocrm"
 EXPORTED_TEXTS = ["Last_Name", "First_Name", "Email", "Company", "Lead_Status"]
 ACCESS_TOKEN = re.compile(rb"1000\.[0-9a-f]{32}\.[0-9a-f]{32}")
+
+
+class TestPackage:
+    def test_airflow_shows_all_that_it_brings(self, bare_airflow: RealAirflow) -> None:
+        done = bare_airflow.command("providers", "get", PACKAGE, "--full", "--output", "json")
+        assert done.returncode == 0, done.stderr
+        (shown,) = json.loads(done.stdout[done.stdout.index("[") :])
+        assert (shown["package-name"], shown["versions"]) == (PACKAGE, f"['{version(PACKAGE)}']")
+        for key, name in {
+            "connection-types": "hooks.zohocrm.ZohoCRMHook",
+            "operators": "operators.upsert",
+            "sensors": "sensors.record",
+            "triggers": "triggers.records_changed",
+            "asset-uris": "assets.zohocrm.create_asset",
+            "extra-links": "operators.links.ZohoRecordLink",
+            "notifications": "notifications.zohocrm.ZohoCRMTaskNotifier",
+            "cli": "cli.definition.get_zohocrm_cli_commands",
+            "config": "token_store",
+        }.items():
+            assert name in shown[key], key
+        pages = bare_airflow.api("GET", "/providers", params={"limit": 100})["providers"]
+        assert [one["version"] for one in pages if one["package_name"] == PACKAGE] == [version(PACKAGE)]
 
 
 class TestConnection:

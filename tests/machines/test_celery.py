@@ -1,4 +1,4 @@
-"""The sixty extracts on CeleryExecutor, over machines that share only the output store, two of which fail on the way."""
+"""The sixty extracts on CeleryExecutor, over machines that share only the output store, while machines or the database fail."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Seconds without PostgreSQL: longer than a task's supervisor asks the API server again.
+DATABASE_AWAY = 30
+
 
 def test_sixty_extracts_survive_a_worker_and_a_triggerer(tmp_path: Path) -> None:
     output = tmp_path / "output"
@@ -40,6 +43,26 @@ def test_sixty_extracts_survive_a_worker_and_a_triggerer(tmp_path: Path) -> None
         airflow.wait_for_run(DAG, run, timeout=900)
         log.info("killed %s and %s; %s", lost_worker, lost_triggerer, summary(airflow, zoho, run))
         check(airflow, zoho, run, extracts)
+
+
+def test_sixty_extracts_survive_the_database(tmp_path: Path) -> None:
+    with (
+        SimulatedZoho(SEEDS, log=tmp_path / "simulator.log", options=OPTIONS) as zoho,
+        CeleryAirflow(tmp_path / "machines", DAGS_FOLDER, revives=True) as airflow,
+    ):
+        prepare(airflow, zoho)
+        extracts = sixty_extracts(tmp_path / "output")
+        run = airflow.trigger(DAG, {"extracts": extracts})
+        wait_for("tasks done, at work and deferred", lambda: in_every_state(airflow, run), timeout=300)
+        airflow.lose_database(DATABASE_AWAY)
+        airflow.wait_for_run(DAG, run, timeout=900)
+        revived = {machine.name: machine.revived for machine in airflow.machines if machine.revived}
+        log.info("started again: %s; %s", revived, summary(airflow, zoho, run))
+        check(airflow, zoho, run, extracts)
+
+
+def in_every_state(airflow: CeleryAirflow, run: str) -> bool:
+    return all(extract_tasks(airflow, run, state) for state in ("success", "running", "deferred"))
 
 
 def extract_tasks(airflow: CeleryAirflow, run: str, state: str) -> list[dict[str, Any]]:
