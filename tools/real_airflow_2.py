@@ -96,24 +96,16 @@ class RealAirflow2:
         self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(dict(conf or {})))
         return run_id
 
-    def wait_for_run(
-        self, dag_id: str, run_id: str | None = None, *, timeout: float = 300
-    ) -> tuple[str, str]:
-        """Wait until a run has ended.
+    def ended_runs(self, dag_id: str) -> dict[str, str]:
+        """Return the state of each run of a DAG that has ended."""
+        query = "select run_id, state from dag_run where dag_id = ?"
+        return {run_id: state for run_id, state in self._rows(query, dag_id) if state in ENDED}
 
-        :param run_id: None for the only one.
-        :return: its id and its state.
-        """
-
-        def look() -> tuple[str, str] | None:
-            found = [
-                (id_, state)
-                for id_, state in self._rows("select run_id, state from dag_run where dag_id = ?", dag_id)
-                if run_id in (None, id_) and state in ENDED
-            ]
-            return found[0] if found else None
-
-        return self._wait(f"the end of {dag_id}", look, timeout)
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 300) -> str:
+        """Wait until a run has ended, and return its state."""
+        what = f"the end of {dag_id} {run_id}"
+        state: str = self._wait(what, lambda: self.ended_runs(dag_id).get(run_id), timeout)
+        return state
 
     def task_states(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
         """Return the state of each task of a run, by its id and its map index."""

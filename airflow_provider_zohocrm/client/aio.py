@@ -85,26 +85,31 @@ class AsyncTransport:
         self._blocking = blocking
         self._held = HeldToken(store, credentials.token_key, self.policy)
         self._minting = asyncio.Lock()
+        self._entering = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AsyncTransport:
-        if self._session is not None:
-            return self
-        # The first import takes longer than a triggerer's event loop may be blocked.
-        aiohttp = await asyncio.to_thread(import_module, "aiohttp")
-        # None is aiohttp's own default: what Python's ssl trusts.
-        verified = await asyncio.to_thread(_context, self.credentials.verify)
-        if self._session is None:  # still: others may have entered meanwhile
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                connector=aiohttp.TCPConnector(ssl=verified or True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+        # Those that enter together wait for the one who makes it: to read the CAs takes some 20 ms and 300 KB each time.
+        async with self._entering:
+            if self._session is None:
+                self._session = await self._new_session()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def _new_session(self) -> aiohttp.ClientSession:
+        # The first import takes longer than a triggerer's event loop may be blocked.
+        aiohttp = await asyncio.to_thread(import_module, "aiohttp")
+        # None is aiohttp's own default: what Python's ssl trusts.
+        verified = await asyncio.to_thread(_context, self.credentials.verify)
+        made: aiohttp.ClientSession = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._timeout),
+            connector=aiohttp.TCPConnector(ssl=verified or True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return made
 
     async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
         """Send a call, repeat it as the policy says, and read the answer.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.wrong_servers import answer, serving, token_answer
 
 from airflow_provider_zohocrm.client import tls
+from airflow_provider_zohocrm.client.aio import AsyncTransport
 from airflow_provider_zohocrm.client.calls import Call
 from airflow_provider_zohocrm.client.session import ZohoSession
 from airflow_provider_zohocrm.exceptions import (
@@ -185,3 +188,25 @@ def test_the_session_of_get_conn_verifies_too(
     with pytest.raises(ZohoValidationError, match="always verified"):
         session.get(zoho, verify=False)
     assert ZohoSession(10, ca_bundle=str(authority / "ca.pem")).get(zoho).status_code == 200
+
+
+def test_triggers_that_start_together_read_the_cas_once(
+    authority: Path, credentials: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    make = ssl.create_default_context
+
+    def counted(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+        made.append(threading.current_thread())
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+
+    async def start() -> None:
+        transport = AsyncTransport(credentials("https://127.0.0.1:9", verify=str(authority / "ca.pem")))
+        await asyncio.gather(*(transport.__aenter__() for _ in range(20)))
+        await transport.__aexit__()
+
+    asyncio.run(start())
+    assert len(made) == 2, "once to check the file, once to use it"
+    assert threading.main_thread() not in made
