@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hash
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +19,7 @@ import tenacity
 from airflow_provider_zohocrm.client import jsontext
 from airflow_provider_zohocrm.client.answers import is_crowded, printable, read_answer
 from airflow_provider_zohocrm.client.body import MAX_JSON, MAX_TOKEN_ANSWER, Intake
+from airflow_provider_zohocrm.client.imports import imported
 from airflow_provider_zohocrm.client.limiter import limiter_of
 from airflow_provider_zohocrm.client.oauth import (
     FORM_HEADERS,
@@ -101,15 +101,16 @@ class AsyncTransport:
 
     async def _new_session(self) -> aiohttp.ClientSession:
         # The first import takes longer than a triggerer's event loop may be blocked.
-        aiohttp = await asyncio.to_thread(import_module, "aiohttp")
+        await imported("aiohttp")
+        import aiohttp
+
         # None is aiohttp's own default: what Python's ssl trusts.
         verified = await asyncio.to_thread(_context, self.credentials.verify)
-        made: aiohttp.ClientSession = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._timeout),
             connector=aiohttp.TCPConnector(ssl=verified or True),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return made
 
     async def send(self, call: Call, usage: Usage | None = None) -> dict[str, Any] | None:
         """Send a call, repeat it as the policy says, and read the answer.

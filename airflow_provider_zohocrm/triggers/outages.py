@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_zohocrm.client.imports import imported
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoRateLimitError,
@@ -30,6 +30,14 @@ GRACE = 20.0
 TOO_LONG = asyncio.TimeoutError
 """What :func:`within` raises."""
 
+_PACKAGE = "airflow_provider_zohocrm"
+_OF_HOOKS = (
+    "aiohttp",
+    f"{_PACKAGE}.client.aio",
+    f"{_PACKAGE}.client.conditions",
+    f"{_PACKAGE}.hooks.zohocrm",
+)
+
 T = TypeVar("T")
 _hooks: list[Any] = []
 
@@ -47,15 +55,9 @@ async def within(look: Coroutine[Any, Any, T], end_time: float | None) -> T:
 async def imported_hooks() -> Any:
     """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
     if not _hooks:
-        _hooks.append(await asyncio.to_thread(_import_hooks))
+        # The others are imported by functions of the hooks and triggers, which run in the event loop.
+        _hooks[:] = (await imported(*_OF_HOOKS))[-1:]
     return _hooks[0]
-
-
-def _import_hooks() -> Any:
-    # Both are imported by functions of the hooks and triggers, which run in the event loop.
-    for name in ("client.aio", "client.conditions"):
-        import_module(f"airflow_provider_zohocrm.{name}")
-    return import_module("airflow_provider_zohocrm.hooks.zohocrm")
 
 
 def pause_after(error: Exception) -> float:

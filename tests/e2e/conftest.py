@@ -35,12 +35,7 @@ def zoho(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedZoho]:
 @pytest.fixture(scope="session")
 def bare_airflow(tmp_path_factory: pytest.TempPathFactory, output: Path) -> Iterator[RealAirflow]:
     """Airflow without a connection."""
-    environment = {
-        "ZOHOCRM_EXAMPLES_OUTPUT": str(output),
-        # With the default of 0.2 s an idle machine with two cores shows 0.29 s when the first trigger starts. That nothing
-        # heavy is imported in the event loop is shown without a clock in tests/unit/test_lazy_root.py.
-        "AIRFLOW__TRIGGERER__BLOCKED_MAIN_THREAD_WARNING_THRESHOLD": "0.4",
-    }
+    environment = {"ZOHOCRM_EXAMPLES_OUTPUT": str(output)}
     home = tmp_path_factory.mktemp("airflow")
     with RealAirflow(home, ROOT / "example_dags", environment=environment) as running:
         yield running

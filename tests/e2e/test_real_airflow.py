@@ -41,7 +41,7 @@ class TestPackage:
         done = bare_airflow.command("providers", "get", PACKAGE, "--full", "--output", "json")
         assert done.returncode == 0, done.stderr
         (shown,) = json.loads(done.stdout[done.stdout.index("[") :])
-        assert (shown["package-name"], shown["versions"]) == (PACKAGE, f"['{version(PACKAGE)}']")
+        assert (shown["package-name"], shown["versions"]) == (PACKAGE, [version(PACKAGE)])
         for key, name in {
             "connection-types": "hooks.zohocrm.ZohoCRMHook",
             "operators": "operators.upsert",
@@ -53,7 +53,7 @@ class TestPackage:
             "cli": "cli.definition.get_zohocrm_cli_commands",
             "config": "token_store",
         }.items():
-            assert name in shown[key], key
+            assert name in str(shown[key]), key
         pages = bare_airflow.api("GET", "/providers", params={"limit": 100})["providers"]
         assert [one["version"] for one in pages if one["package_name"] == PACKAGE] == [version(PACKAGE)]
 

@@ -39,7 +39,7 @@ PUBLIC = {
 }
 
 # What triggers may import before they run.
-LIGHT = ("api", "calls", "coql", "jobs", "polling")
+LIGHT = ("api", "calls", "coql", "imports", "jobs", "polling")
 LIGHTEST = {"_compat", "client", "exceptions", *(f"client.{name}" for name in LIGHT)}
 
 
