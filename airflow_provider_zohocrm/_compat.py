@@ -317,9 +317,16 @@ def asset_event(context: Context, outlet: Any, uri: str | None, extra: Mapping[s
 
 
 def newest_asset_event(context: Context) -> datetime | None:
-    """Tell when the newest of the asset events was that started this run, or None if none did."""
+    """Tell when the newest of the asset events was that started this run, or None if none did.
+
+    Airflow 3.0 does not tell those of an alias; they were before the run began.
+    """
     events: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
-    return max((event.timestamp for of_one in events.values() for event in of_one), default=None)
+    times = [event.timestamp for of_one in events.values() for event in of_one]
+    run: Any = context.get("dag_run")
+    if not times and getattr(run, "run_type", None) in ("asset_triggered", "dataset_triggered"):
+        times.append(run.start_date)
+    return max(times, default=None)
 
 
 def made_of_mapped(operator: Any) -> bool:

@@ -207,7 +207,14 @@ class TestWatermark:
         _, found, _ = self.read(tmp_path, "r3", state)
         assert found == [one for one in held(simulator) if one[0] == id_]
 
-    @pytest.mark.parametrize("name", ["triggering_asset_events", "triggering_dataset_events"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "triggering_asset_events",
+            "triggering_dataset_events",
+            pytest.param("dag_run", id="no events of an alias, as in Airflow 3.0"),
+        ],
+    )
     @pytest.mark.parametrize(("ago", "waited"), [(0, 6), (4, 2), (30, 0), (-3600, 6)])
     def test_what_started_the_run_is_read_by_it(self, crm, tmp_path, monkeypatch, name, ago, waited):
         simulator, state = crm(10), AssetState()
@@ -226,6 +233,9 @@ class TestWatermark:
             SimpleNamespace(timestamp=watermark.now() - timedelta(seconds=at)) for at in (ago + 60, ago)
         ]
         started_by = {name: {"zohocrm://leads": events}}
+        if name == "dag_run":
+            run = SimpleNamespace(run_type="asset_triggered", start_date=events[-1].timestamp)
+            started_by = {"triggering_asset_events": {}, "dag_run": run}
         _, found, _ = self.read(tmp_path, "r2", state, more_context=started_by)
         assert sum(slept) == waited
         assert [one[0] for one in found] == [id_]
