@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from tools.airflow_environment import airflow_environment
 from tools.processes import OwnedProcess, ProcessEndedError, free_ports, wait_for
 
 if TYPE_CHECKING:
@@ -310,21 +309,10 @@ class RealAirflow:
         return self.home / "simple_auth_manager_passwords.json.generated"
 
     def _environment(self, dags_folder: Path, own: Mapping[str, str]) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        # "standalone" starts its parts by the name "airflow".
-        path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")])
         return {
-            **inherited,
-            "PATH": path,
-            "NO_PROXY": f"{LOOPBACK},localhost",
-            "no_proxy": f"{LOOPBACK},localhost",
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            **airflow_environment(self.home, dags_folder),
             "AIRFLOW__CORE__PARALLELISM": "4",  # that many worker processes are started at once
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": LOOPBACK,
             "AIRFLOW__API__PORT": str(self._api_port),

@@ -56,7 +56,8 @@ async def imported_hooks() -> Any:
     """Import the hooks beside the event loop of the triggerer: the first time takes longer than it may be blocked."""
     if not _hooks:
         # The others are imported by functions of the hooks and triggers, which run in the event loop.
-        _hooks[:] = (await imported(*_OF_HOOKS))[-1:]
+        *_, hooks = await imported(*_OF_HOOKS)
+        _hooks.append(hooks)
     return _hooks[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +182,10 @@ class TestReads:
 
     def test_a_day_is_one_interval(self, airflow: RealAirflow2, reads: dict[str, str]) -> None:
         by_day = result_of(airflow, reads, "by_day", "leads")
+        window = json.loads(Path(by_day["manifest"]).read_text())["query"]
+        since, before = (datetime.fromisoformat(window[f"modified_{end}"]) for end in ("since", "before"))
+        assert before - since == timedelta(days=1)
+        # Nothing was modified on the day before this one.
         assert by_day["records"] == by_day["deleted"]["records"] == 0
 
     def test_queries_counts_and_what_is_gone(
@@ -194,6 +199,7 @@ class TestReads:
             for id_, each in zoho.records("Contacts").items()
             if each["Account_Name"] and each["Account_Name"]["id"] == account["id"]
         )
+        assert theirs, "the account that was deleted has contacts"
         found = read_jsonl(Path(result_of(airflow, reads, "query", "their_contacts")["path"]))
         assert sorted(row["id"] for row in found if row["Parent_Id"] == account["id"]) == theirs
         lines = read_jsonl(
