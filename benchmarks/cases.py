@@ -43,7 +43,6 @@ class Contestant:
     :param options: passed to it.
     :param input: name of the file it loads; the simulator's table is compared with it.
     :param records: other than the case's number of records; of those that load, other than its number of rows.
-    :param runs: at most this many, for those that take minutes.
     :param check_records: how many records that other run reads; None means all.
     :param exact: values are compared as the JSON of a list answer has them, and not as what a CSV can tell of them.
     """
@@ -54,7 +53,6 @@ class Contestant:
     input: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     records: int | None = None
-    runs: int | None = None
     check_records: int | None = None
     exact: bool = False
 
@@ -92,7 +90,6 @@ class Case:
     :param bad: every hundredth of them is one that is rejected, some before and some by Zoho.
     :param fields: API names; None is every field that a list can hold.
     :param simulator: options of the simulator.
-    :param runs: at most this many, for cases that take minutes.
     """
 
     name: str
@@ -104,7 +101,6 @@ class Case:
     bad: bool = False
     fields: list[str] | None = None
     simulator: dict[str, Any] = field(default_factory=dict)
-    runs: int | None = None
 
 
 _BAD_ALLOWED = {"max_reject_ratio": 0.01}
@@ -134,7 +130,7 @@ CASES = (
             Contestant("ours", "contestants.get_records", "leads.jsonl", exact=True),
             Contestant("bare requests", "contestants.bare_requests", exact=True),
             Contestant("bare aiohttp", "contestants.bare_aiohttp", exact=True),
-            Contestant("official SDK", "contestants.official_sdk", runs=2, check_records=10_000),
+            Contestant("official SDK", "contestants.official_sdk", check_records=10_000),
         ),
         (
             Target("CPU, ours / bare requests", "cpu", "ours", "bare requests", limit=1.15),
@@ -261,7 +257,6 @@ CASES = (
         fields=TYPED_FIELDS,
         # A job takes as long as the simulator needs to write its file.
         simulator={"job_seconds": 0.1},
-        runs=1,
     ),
     Case(
         "upsert",
@@ -279,7 +274,7 @@ CASES = (
                 input="leads.jsonl",
                 options={"from_file": True},
             ),
-            Contestant("official SDK", "contestants.official_sdk_upserts", input="leads.jsonl", runs=2),
+            Contestant("official SDK", "contestants.official_sdk_upserts", input="leads.jsonl"),
         ),
         (
             Target("CPU, ours / bare requests", "cpu", "ours", "bare requests", limit=1.3),
@@ -319,7 +314,6 @@ CASES = (
         records=0,
         loads=1_000_000,
         bad=True,
-        runs=1,
     ),
     Case(
         "bulk-write",
@@ -347,7 +341,6 @@ CASES = (
             Target("sessions", "sessions", "ours", limit=1),
             Target("access tokens minted", "tokens_minted", "ours", limit=1),
         ),
-        runs=1,
     ),
     Case(
         "import",

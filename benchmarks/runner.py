@@ -10,7 +10,6 @@ import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CORES = sorted(os.sched_getaffinity(0))
 PINNED = len(CORES) > 1
+_NOT_PASSED_ON = {
+    # Compiled once, as what is installed is.
+    "PYTHONDONTWRITEBYTECODE",
+    # A bundle of certificates that this machine asks for and others do not: only ours would read it, for plain HTTP too.
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+}
 
 Run = dict[str, Any]
 
@@ -66,13 +74,13 @@ class Outcome:
 def run_case(case: Case, runs: int) -> Outcome:
     """Run a case.
 
-    :param runs: how often each contestant runs, if neither it nor the case is content with less.
+    :param runs: how often each contestant runs.
     """
     outcome = Outcome(case)
     with tempfile.TemporaryDirectory(prefix="zohocrm-bench-") as folder:
         try:
             with _stage(case, Path(folder)) as stage:
-                for contestant in _in_turn(case, runs):
+                for contestant in case.contestants * runs:
                     taken = stage.run(contestant)
                     outcome.runs.setdefault(contestant.name, []).append(taken)
                     print(f"  {contestant.name}: {_brief(taken)}", flush=True)
@@ -83,12 +91,6 @@ def run_case(case: Case, runs: int) -> Outcome:
             outcome.failure = str(error)
             print(f"  FAILED: {error}", flush=True)
     return outcome
-
-
-def _in_turn(case: Case, runs: int) -> Iterator[Contestant]:
-    turns = [[one] * min(runs, one.runs or runs, case.runs or runs) for one in case.contestants]
-    for turn in zip_longest(*turns):
-        yield from (one for one in turn if one is not None)
 
 
 def _brief(run: Run) -> str:
@@ -216,8 +218,7 @@ class Stage:
 
     def _process(self, module: str, given: dict[str, Any]) -> Run:
         environment = {
-            # Compiled once, as what is installed is.
-            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            **{name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON},
             "AIRFLOW_HOME": str(self._folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "NO_PROXY": "127.0.0.1",
