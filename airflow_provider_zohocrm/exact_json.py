@@ -20,9 +20,17 @@ def loads(text: bytes) -> Any:
 
     :raises ValueError: if the text is not whole JSON.
     """
-    if _LONG_NUMBER in text.translate(_EVEN):
+    if may_round(text):
         return json.loads(text, parse_float=_fraction, parse_constant=no_json)
     return orjson.loads(text)
+
+
+def may_round(text: bytes) -> bool:
+    """Tell whether JSON holds a number so long that a float may not keep all its digits.
+
+    :param text: one JSON text, or several together.
+    """
+    return _LONG_NUMBER in text.translate(_EVEN)
 
 
 def no_json(text: str) -> None:

@@ -136,7 +136,7 @@ def is_crowded(call: Call, status: int) -> bool:
 
 def _parser(call: Call, status: int) -> Callable[[bytes], Any]:
     if call.lines and status < 400:
-        return jsontext.loads_page
+        return jsontext.loads_results if call.per_record else jsontext.loads_page
     # Results of writes hold no numbers that a float would round.
     return jsontext.loads_short if call.per_record else jsontext.loads
 

@@ -12,7 +12,8 @@ FIRST_POLL = 10.0
 LONGEST_POLL = 60.0
 # Two looks are never nearer, however well the end of a job is known: each costs a credit.
 _SHORTEST = 1.0
-_GROWTH = 1.5
+# Up to a quarter of what a job has taken goes by until its end is seen; each look costs a credit.
+_GROWTH = 1.25
 
 
 class JobLooks(TypedDict):
@@ -47,7 +48,7 @@ class Timing(TypedDict):
 
 
 def poll_delays(first: float, longest: float) -> Iterator[float]:
-    """Yield seconds to wait: the first at once in full, then half as long again each time, with jitter.
+    """Yield seconds to wait: the first at once in full, then a quarter longer each time, with jitter.
 
     Each look costs a credit. The first wait is never shortened: a trigger that fires within seconds of the deferral
     can fail its task.
@@ -58,14 +59,14 @@ def poll_delays(first: float, longest: float) -> Iterator[float]:
     delay = first
     yield delay
     while True:
-        delay = min(delay * 1.5, max(first, longest))
+        delay = min(delay * _GROWTH, max(first, longest))
         yield delay * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
 
 
 def seconds_to_look(timing: Timing, job: JobLooks, now: float, first: float, longest: float) -> float:
     """Tell in how many seconds a look at the oldest job is worth its credit.
 
-    While no job has ended yet: ``first`` after the submission, then half as long again each time. Zoho works on the
+    While no job has ended yet: ``first`` after the submission, then a quarter longer each time. Zoho works on the
     jobs of an organisation one after another (reference sheet §4.6); once one has ended, the next is looked at when it
     should have ended, too. If it was later than thought that the last one was looked at, the next is at once.
 

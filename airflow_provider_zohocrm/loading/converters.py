@@ -218,8 +218,11 @@ def _text(field: Mapping[str, Any]) -> Convert:
 
 def _patterned(field: Mapping[str, Any]) -> Convert:
     convert_text, matches = _text(field), _PATTERNS[str(field["data_type"])].fullmatch
+    limit = _length(field)
 
     def convert(value: Any) -> Any:
+        if type(value) is str and 0 < len(value) <= limit and matches(value):
+            return value
         try:
             text = convert_text(value)
         except RefusedError as refused:

@@ -96,9 +96,8 @@ class Delivery:
         if not items:
             return known
         now = time.time()
-        call = self._call([item.record for item in items])
-        if batch.piece:
-            call = replace(call, retries=_RETRIES_OF_A_PIECE)
+        retries = _RETRIES_OF_A_PIECE if batch.piece else None
+        call = replace(self._call([item.record for item in items]), lines=True, retries=retries)
         try:
             results = self._api.write(call, len(items))
         except (ZohoTransportError, ZohoServerError) as error:

@@ -63,7 +63,7 @@ def is_unique(field: Mapping[str, Any]) -> bool:
     return bool(field.get("unique") or field.get("external"))
 
 
-def keys_of(record: Mapping[str, Any], checked: Sequence[str]) -> frozenset[tuple[str, str]]:
+def keys_of(record: Mapping[str, Any], checked: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Name what Zoho may find a record by.
 
     Two records that Zoho may take for the same one share a key. The other way round, two that share one may still be
@@ -79,7 +79,7 @@ def keys_of(record: Mapping[str, Any], checked: Sequence[str]) -> frozenset[tupl
         value = record.get(name)
         if value is not None and value != "" and value == value:  # NaN differs from itself
             keys.append((name, _compared(value)))
-    return frozenset(keys)
+    return tuple(keys)
 
 
 def _compared(value: Any) -> str:

@@ -10,7 +10,9 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from airflow_provider_zohocrm.exact_json import loads, no_json
+import orjson
+
+from airflow_provider_zohocrm.exact_json import loads, may_round, no_json
 from airflow_provider_zohocrm.exceptions import ZohoBulkReadError, ZohoStorageError
 from airflow_provider_zohocrm.storage.csv_blocks import count_rows, csv_blocks
 from airflow_provider_zohocrm.storage.csv_rows import csv_rows
@@ -18,7 +20,7 @@ from airflow_provider_zohocrm.storage.formats import file_format
 from airflow_provider_zohocrm.storage.locations import local_path, object_file, storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Buffer
 
@@ -28,6 +30,8 @@ _BUFFER = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 1_000
 _SMALL_BUFFER = 64 << 10
+# Bytes of lines of JSON that are taken together.
+_LINES = 64 << 10
 _LARGE_GROUP = 8 << 20
 _FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST_DAY = _FIRST_MOMENT.toordinal()
@@ -94,25 +98,29 @@ def count_records(path: str) -> int | None:
 
 
 def _json_lines(file: BinaryIO, path: str, skip: int) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(file, 1):
-        text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
-        if not text:
-            continue
-        if skip:
-            skip -= 1
-            continue
-        try:
-            record = _parsed(text)
-        except (ValueError, RecursionError) as error:
-            raise ZohoStorageError(f"Line {number} of {path!r} is not JSON: {error}.") from error
-        if not isinstance(record, dict):
-            raise ZohoStorageError(f"Line {number} of {path!r} is no JSON object, but {text[:40]!r}.")
-        yield record
+    number = 0
+    while lines := file.readlines(_LINES):
+        # To look for long numbers takes longer line by line than to parse them.
+        parse = loads if may_round(b"".join(lines)) else orjson.loads
+        for number, line in enumerate(lines, number + 1):  # noqa: B020  # it goes on
+            text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
+            if not text:
+                continue
+            if skip:
+                skip -= 1
+                continue
+            try:
+                record = _parsed(text, parse)
+            except (ValueError, RecursionError) as error:
+                raise ZohoStorageError(f"Line {number} of {path!r} is not JSON: {error}.") from error
+            if not isinstance(record, dict):
+                raise ZohoStorageError(f"Line {number} of {path!r} is no JSON object, but {text[:40]!r}.")
+            yield record
 
 
-def _parsed(line: bytes) -> Any:
+def _parsed(line: bytes, parse: Callable[[bytes], Any]) -> Any:
     try:
-        return loads(line)
+        return parse(line)
     except ValueError:
         if b"\\u" not in line:
             raise

@@ -7,7 +7,14 @@ from decimal import Decimal
 import orjson
 import pytest
 
-from airflow_provider_zohocrm.client.jsontext import dumps, loads, loads_page, modified_times, zoho_datetime
+from airflow_provider_zohocrm.client.jsontext import (
+    dumps,
+    loads,
+    loads_page,
+    loads_results,
+    modified_times,
+    zoho_datetime,
+)
 from airflow_provider_zohocrm.exceptions import ZohoResponseError, ZohoValidationError
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -184,6 +191,56 @@ def test_what_is_no_page_is_parsed_as_anything_else(text):
 def test_a_page_that_is_not_whole_is_a_value_error(text):
     with pytest.raises(ValueError):
         loads_page(text)
+
+
+WRITTEN = {
+    "status": "success",
+    "code": "SUCCESS",
+    "message": "record added",
+    "action": "insert",
+    "duplicate_field": None,
+    "details": {"id": "1306462000000888026", "Created_By": {"name": "\u00fc", "id": "1"}},
+}
+REFUSED = {"status": "error", "code": "INVALID_DATA", "message": "no", "details": {"api_name": "Email"}}
+
+
+def test_of_records_that_were_all_written_only_what_tells_so_is_kept():
+    text = json.dumps({"data": [WRITTEN, {"status": "success", "details": {"id": "2"}}]}).encode()
+    assert loads_results(text) == {
+        "data": [
+            {
+                "status": "success",
+                "action": "insert",
+                "duplicate_field": None,
+                "details": {"id": "1306462000000888026"},
+            },
+            {"status": "success", "action": None, "duplicate_field": None, "details": {"id": "2"}},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [WRITTEN, REFUSED],
+        [WRITTEN | {"status": "SUCCESS"}],
+        [WRITTEN | {"details": {"id": 7}}],
+        [WRITTEN | {"details": {}}],
+        [WRITTEN | {"details": None}],
+        [WRITTEN | {"action": 1}],
+        [None],
+        {},
+    ],
+)
+def test_results_of_any_other_kind_are_kept_as_they_are(results):
+    answer = {"data": results, "more": 1}
+    assert loads_results(json.dumps(answer).encode()) == answer
+
+
+@pytest.mark.parametrize("text", [b"", b'{"data":[{"status":"success"', b"<html>"])
+def test_results_that_are_not_whole_are_a_value_error(text):
+    with pytest.raises(ValueError):
+        loads_results(text)
 
 
 def test_times_are_read_out_of_the_text():

@@ -19,14 +19,14 @@ def test_the_first_wait_is_never_shortened(first):
 
 def test_waits_grow_to_the_longest(monkeypatch):
     monkeypatch.setattr(polling.random, "uniform", lambda low, high: high)
-    assert list(islice(poll_delays(10.0, 60.0), 7)) == [10.0, 15.0, 22.5, 33.75, 50.625, 60.0, 60.0]
+    assert list(islice(poll_delays(16.0, 40.0), 7)) == [16.0, 20.0, 25.0, 31.25, 39.0625, 40.0, 40.0]
 
 
 def test_jitter_only_shortens_and_only_a_little():
     for _ in range(20):
-        delays = list(islice(poll_delays(10.0, 60.0), 12))
+        delays = list(islice(poll_delays(10.0, 60.0), 15))
         assert all(0.8 * 10 <= delay <= 60.0 for delay in delays)
-        assert all(48.0 <= delay <= 60.0 for delay in delays[6:])
+        assert all(48.0 <= delay <= 60.0 for delay in delays[9:])
 
 
 def test_jitter_differs():

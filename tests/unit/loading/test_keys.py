@@ -88,7 +88,7 @@ CHECKED = ["id", "Email", "U"]
     ],
 )
 def test_values_that_zoho_may_take_for_the_same_share_a_key(one, other):
-    assert keys_of({"U": one}, CHECKED) == keys_of({"U": other}, CHECKED) != frozenset()
+    assert keys_of({"U": one}, CHECKED) == keys_of({"U": other}, CHECKED) != ()
 
 
 @pytest.mark.parametrize(
@@ -104,20 +104,20 @@ def test_values_that_zoho_may_take_for_the_same_share_a_key(one, other):
     ],
 )
 def test_values_that_differ_have_different_keys(one, other):
-    assert keys_of({"U": one}, CHECKED).isdisjoint(keys_of({"U": other}, CHECKED))
+    assert not {*keys_of({"U": one}, CHECKED)} & {*keys_of({"U": other}, CHECKED)}
 
 
 def test_the_same_value_of_two_fields_is_two_keys():
-    assert keys_of({"U": "a"}, CHECKED).isdisjoint(keys_of({"Email": "a"}, CHECKED))
+    assert not {*keys_of({"U": "a"}, CHECKED)} & {*keys_of({"Email": "a"}, CHECKED)}
 
 
 @pytest.mark.parametrize("value", [None, "", float("nan"), Decimal("NaN")])
 def test_what_is_empty_is_no_key(value):
-    assert keys_of({"U": value, "Email": "a", "Other": "x"}, CHECKED) == {("Email", "a")}
+    assert keys_of({"U": value, "Email": "a", "Other": "x"}, CHECKED) == (("Email", "a"),)
 
 
 def test_a_record_with_several_keys_has_them_all():
-    assert keys_of({"id": "1", "Email": "A", "U": 3}, CHECKED) == {("id", "1"), ("Email", "a"), ("U", "3")}
+    assert keys_of({"id": "1", "Email": "A", "U": 3}, CHECKED) == (("id", "1"), ("Email", "a"), ("U", "3"))
 
 
 def test_no_character_is_told_from_itself_in_another_case_or_form_of_unicode():

@@ -52,6 +52,15 @@ def test_json_lines_keep_all_digits_of_numbers(file, text):
             assert Decimal(str(number)) == Decimal(text)
 
 
+def test_a_long_number_keeps_its_digits_wherever_in_a_large_file(file):
+    lines = [b'{"n":%d.5,"text":"%s"}' % (number, b"x" * 500) for number in range(1_000)]
+    for place in (0, 130, 500, 999):
+        lines[place] = b'{"n":12345678901234567.89}'
+    numbers = [record["n"] for record in read(file("a.jsonl", b"\n".join(lines)))]
+    long = Decimal("12345678901234567.89")
+    assert numbers == [long if number in (0, 130, 500, 999) else number + 0.5 for number in range(1_000)]
+
+
 def test_typed_json_lines_come_back_as_they_were_written(tmp_path):
     path = str(tmp_path / "typed.jsonl")
     columns = [Column("decimal", "decimal", scale=10), Column("whole", "integer"), Column("nested", "json")]
@@ -142,6 +151,14 @@ def test_parquet_is_read_in_batches(tmp_path, monkeypatch):
 def test_what_is_no_record_is_named_with_its_line(file, name, content, message):
     with pytest.raises(ZohoStorageError, match=message):
         read(file(name, content))
+
+
+def test_a_line_far_down_is_named_by_its_number(file):
+    lines = [b'{"text":"%s"}' % (b"x" * 500)] * 1_000
+    lines[700] = b"no"
+    path = file("a.jsonl", b"\n".join(lines))
+    with pytest.raises(ZohoStorageError, match="Line 701 of"):
+        read(path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "plain"])
