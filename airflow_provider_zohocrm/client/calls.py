@@ -29,7 +29,8 @@ class Call:
     :param per_record: the answer holds one result per record, whatever its status.
     :param pause: seconds to wait after a 429 that names no time.
     :param lines: the records of a list are left as JSON text, see
-        :func:`~airflow_provider_zohocrm.client.jsontext.loads_page`.
+        :func:`~airflow_provider_zohocrm.client.jsontext.loads_page`; of records that were written little is read, see
+        :func:`~airflow_provider_zohocrm.client.jsontext.loads_results`.
     :param credits: API credits it costs (reference sheet §6.2).
     :param base: address in place of the API's; the token is sent there, so it must have been checked.
     :param file: a file to upload: its name, and the file, which is read from its start.

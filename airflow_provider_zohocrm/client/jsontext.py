@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -75,51 +75,24 @@ def loads_page(text: bytes) -> Any:
     return {"data": page.data, "info": page.info}
 
 
-@cache
-def _written_decoder() -> Any:
-    import msgspec
-
-    details = msgspec.defstruct("Details", [("id", str)], gc=False)
-    written = msgspec.defstruct(
-        "Written",
-        [
-            ("status", Literal["success"]),
-            ("details", details),
-            ("action", str | None, None),
-            ("duplicate_field", str | None, None),
-        ],
-        gc=False,
-    )
-    return msgspec.json.Decoder(msgspec.defstruct("Results", [("data", list[written])]))  # type: ignore[valid-type]  # made here
-
-
 def loads_results(text: bytes) -> Any:
-    """Parse the answer to a write, and leave out of it what tells nothing of what became of the records: a tenth of the work.
+    """Parse the answer to a write.
 
-    :return: the object. If all records were written, the results in ``data`` hold ``status``, ``action``,
-        ``duplicate_field`` and of the ``details`` the ``id``; else it is all that Zoho says.
+    :return: the object. If all records were written, its ``data`` are
+        :class:`~airflow_provider_zohocrm.client.written.Written`; else it is all that Zoho says.
     :raises ValueError: if the text is not whole JSON.
     """
     import msgspec
 
+    from airflow_provider_zohocrm.client.written import decode_results
+
     text = _whole(text)
     try:
-        results = _written_decoder().decode(text).data
+        return {"data": decode_results(text).data}
     except msgspec.ValidationError:
         return orjson.loads(text)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
-    return {
-        "data": [
-            {
-                "status": one.status,
-                "action": one.action,
-                "duplicate_field": one.duplicate_field,
-                "details": {"id": one.details.id},
-            }
-            for one in results
-        ]
-    }
 
 
 @cache

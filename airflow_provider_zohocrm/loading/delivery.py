@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_zohocrm.client.client import ZohoCRMApi
+    from airflow_provider_zohocrm.client.written import Written
     from airflow_provider_zohocrm.loading.request import LoadRequest
     from airflow_provider_zohocrm.loading.scheduler import Item
 
@@ -79,14 +80,14 @@ class Delivery:
         self._once = request.operation in ("insert", "delete")
         self._call = request.calls(api, repeat=False if self._once else None)
 
-    def send(self, batch: Batch) -> list[tuple[Item, Result | ZohoCRMError]]:
+    def send(self, batch: Batch) -> list[tuple[Item, Result | Written | ZohoCRMError]]:
         """Send a batch; records of earlier inserts without an answer are looked up first.
 
-        :return: for each record Zoho's result, or one of the same shape where it was looked up, or the error that left
-            it without one, so that it is to be sent again.
+        :return: for each record Zoho's result (of one that was written perhaps in short), or one of the same shape where
+            it was looked up, or the error that left it without one, so that it is to be sent again.
         :raises ZohoCRMError: for a refusal of the whole call, and for a failure that will not pass.
         """
-        known: list[tuple[Item, Result | ZohoCRMError]] = []
+        known: list[tuple[Item, Result | Written | ZohoCRMError]] = []
         items = batch.items
         doubtful = [item for item in items if item.sent_at is not None]
         if doubtful and self._request.operation == "insert":
@@ -99,7 +100,7 @@ class Delivery:
         retries = _RETRIES_OF_A_PIECE if batch.piece else None
         call = replace(self._call([item.record for item in items]), lines=True, retries=retries)
         try:
-            results = self._api.write(call, len(items))
+            results: list[Any] = self._api.write(call, len(items))
         except (ZohoTransportError, ZohoServerError) as error:
             if not self._once or not error.sent:
                 raise
@@ -122,7 +123,7 @@ class Delivery:
 
     def _lost(
         self, items: list[Item], now: float, error: ZohoCRMError, *, piece: bool
-    ) -> Iterator[tuple[Item, Result | ZohoCRMError]]:
+    ) -> Iterator[tuple[Item, Result | Written | ZohoCRMError]]:
         for item in items:
             item.sent_at = item.sent_at or now
         if piece and len(items) == 1 and self._request.operation == "insert":
@@ -137,7 +138,7 @@ class Delivery:
 
     # --- inserts without an answer -----------------------------------------------------------------------------
 
-    def _looked_up(self, items: list[Item]) -> list[tuple[Item, Result | ZohoCRMError]]:
+    def _looked_up(self, items: list[Item]) -> list[tuple[Item, Result | Written | ZohoCRMError]]:
         try:
             return list(self._look_up(items))
         except ZohoServerError as error:
@@ -230,9 +231,9 @@ class Delivery:
         }
 
 
-def _deleted(item: Item, result: Result) -> Result:
+def _deleted(item: Item, result: Result | Written) -> Result | Written:
     """Take a record that is gone for deleted, if a call to delete it went without an answer."""
-    if item.sent_at is not None and result.get("code") == "INVALID_DATA":
+    if item.sent_at is not None and isinstance(result, dict) and result.get("code") == "INVALID_DATA":
         return {"status": "success", "code": "SUCCESS", "details": {"id": str(item.record["id"])}}
     return result
 

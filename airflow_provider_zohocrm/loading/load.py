@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_zohocrm.client.versions import RECORDS_PER_WRITE
+from airflow_provider_zohocrm.client.written import Written
 from airflow_provider_zohocrm.exceptions import (
     ZohoAPIError,
     ZohoCRMError,
@@ -130,6 +131,7 @@ class Load:
         self._read = self._kept["index"]
         self._here = Position(*self._kept["position"])
         self._answered = 0
+        self._suspects: list[tuple[Item, ZohoServerError]] = []
         self._failure: Exception | None = None
         sent_at = self._kept["sent_at"]
         self._unread_sent = None if sent_at is None else (self._kept["sent"], sent_at)
@@ -201,7 +203,9 @@ class Load:
         delivery = Delivery(api, request, self._fields)
         # Airflow is told of the token by the thread of the task.
         api.transport.token()
-        self._senders: Senders[Batch, list[tuple[Item, Result | ZohoCRMError]]] = Senders(delivery.send)
+        self._senders: Senders[Batch, list[tuple[Item, Result | Written | ZohoCRMError]]] = Senders(
+            delivery.send
+        )
         self._count = self._inputs.count()
         self._started = self._told = self._saved = now
         self._before = self.outcome.total
@@ -245,6 +249,7 @@ class Load:
     def _work(self) -> None:
         """Send until everything has its result, or something stops it and what was under way has come back."""
         while True:
+            self._judge()
             self._start()
             if not self._sending and (self._failure is not None or not self._scheduler):
                 return
@@ -253,9 +258,11 @@ class Load:
             self._look_at_clock()
 
     def _start(self) -> None:
-        """Send as many batches as may be under way."""
+        """Send as many batches as may be under way; none while it is to be seen whether there is an outage."""
         begun: list[Batch] = []
-        while self._failure is None and len(self._sending) + len(begun) < self._at_once:
+        while (
+            self._failure is None and not self._suspects and len(self._sending) + len(begun) < self._at_once
+        ):
             batch = self._next()
             if batch is None:
                 break
@@ -363,7 +370,7 @@ class Load:
 
     # --- results -----------------------------------------------------------------------------------------------
 
-    def _answer(self, results: list[tuple[Item, Result | ZohoCRMError]]) -> None:
+    def _answer(self, results: list[tuple[Item, Result | Written | ZohoCRMError]]) -> None:
         """Take what came of a call; after a failure, records that Zoho may have stored are looked up and sent again."""
         stuck: list[Item] = []
         failure: ZohoCRMError | None = None
@@ -379,18 +386,23 @@ class Load:
         elif stuck:
             self._failed(Batch(stuck), failure)
 
-    def _settle(self, item: Item, result: Result) -> None:
-        details = result.get("details")
-        if result.get("status") == "success":
-            self._scheduler.settle(item)
+    def _settle(self, item: Item, result: Result | Written) -> None:
+        if isinstance(result, Written):
+            self._accept(item, result.details.id, result.action, result.duplicate_field)
+        elif result.get("status") == "success":
+            details = result.get("details")
             id_ = str(details.get("id") or "") if isinstance(details, dict) else ""
-            if self._journaled and self._save is not None:
-                self._stored[item.index] = id_
-            operation = self._request.operation
-            action = str(result.get("action") or "update") if operation == "upsert" else operation
-            self.outcome.accepted(item.index, id_, action, result.get("duplicate_field"))
+            self._accept(item, id_, result.get("action"), result.get("duplicate_field"))
         elif result.get("code") not in PASSING or not self._put_off(item):
             self._reject(item, result)
+
+    def _accept(self, item: Item, id_: str, action: str | None, duplicate_field: str | None) -> None:
+        self._scheduler.settle(item)
+        if self._journaled and self._save is not None:
+            self._stored[item.index] = id_
+        operation = self._request.operation
+        done = str(action or "update") if operation == "upsert" else operation
+        self.outcome.accepted(item.index, id_, done, duplicate_field)
 
     def _reject(self, item: Item, result: Mapping[str, Any]) -> None:
         self._scheduler.settle(item)
@@ -429,12 +441,21 @@ class Load:
         elif items[0].answered is None:
             items[0].answered = self._answered
             self._pieces.append(Batch(items, piece=True))
-        elif self._answered > items[0].answered:
-            # It is this record: calls with others were answered meanwhile.
-            result = {"code": error.code or "INTERNAL_ERROR", "message": str(error), "details": error.details}
-            self._reject(items[0], result)
         else:
-            self._failure = self._failure or _placed(error, items)
+            self._suspects.append((items[0], error))
+
+    def _judge(self) -> None:
+        """Tell records that Zoho fails at from an outage, as soon as calls with others were answered or all have failed."""
+        undecided = []
+        for item, error in self._suspects:
+            if item.answered is not None and self._answered > item.answered:
+                code = error.code or "INTERNAL_ERROR"
+                self._reject(item, {"code": code, "message": str(error), "details": error.details})
+            elif self._sending:
+                undecided.append((item, error))
+            else:
+                self._failure = self._failure or _placed(error, [item])
+        self._suspects = undecided
 
     # --- checkpoint and progress -------------------------------------------------------------------------------
 

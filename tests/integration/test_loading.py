@@ -6,6 +6,7 @@ import json
 import random
 import tempfile
 import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from functools import reduce
@@ -458,6 +459,30 @@ def test_a_record_that_zoho_fails_at_is_found_and_the_others_are_written(simulat
     summary = done.run()
     assert (summary["inserted"], summary["rejected"]) == (29, 1)
     assert (done.outcome.shown[0]["index"], done.outcome.shown[0]["code"]) == (9, "INTERNAL_ERROR")
+
+
+def test_a_record_that_zoho_fails_at_is_told_by_calls_that_are_answered_after_it(simulated, quick):
+    """The calls without it are still under way when the last one with it has failed."""
+    simulator = simulated({"Leads": 1})
+    api = client_of(simulator)
+    exchange = api.transport._exchange
+    failed = threading.Event()
+
+    def failing(call):
+        sent = [record["Email"] for record in (call.json or {}).get("data", ())]
+        if "n9@example.com" in sent:
+            if len(sent) == 1:
+                failed.set()
+            raise ZohoServerError("failed", status=500, code="INTERNAL_ERROR")
+        if sent:
+            assert failed.wait(30)
+            time.sleep(0.2)
+        return exchange(call)
+
+    api.transport._exchange = failing
+    request = LoadRequest.of("upsert", "Leads", max_concurrency=10)
+    summary = Load(api, request, Inputs.of_records(people(30))).run()
+    assert (summary["inserted"], summary["rejected"]) == (29, 1)
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])

@@ -15,6 +15,7 @@ from airflow_provider_zohocrm.client.jsontext import (
     modified_times,
     zoho_datetime,
 )
+from airflow_provider_zohocrm.client.written import Details, Written
 from airflow_provider_zohocrm.exceptions import ZohoResponseError, ZohoValidationError
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -206,17 +207,10 @@ REFUSED = {"status": "error", "code": "INVALID_DATA", "message": "no", "details"
 
 def test_of_records_that_were_all_written_only_what_tells_so_is_kept():
     text = json.dumps({"data": [WRITTEN, {"status": "success", "details": {"id": "2"}}]}).encode()
-    assert loads_results(text) == {
-        "data": [
-            {
-                "status": "success",
-                "action": "insert",
-                "duplicate_field": None,
-                "details": {"id": "1306462000000888026"},
-            },
-            {"status": "success", "action": None, "duplicate_field": None, "details": {"id": "2"}},
-        ]
-    }
+    assert loads_results(text)["data"] == [
+        Written("success", Details("1306462000000888026"), "insert"),
+        Written("success", Details("2")),
+    ]
 
 
 @pytest.mark.parametrize(
