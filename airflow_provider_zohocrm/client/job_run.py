@@ -20,11 +20,13 @@ class JobRun(ABC):
 
     :param poll_interval: seconds before the first look at the first job.
     :param max_poll_interval: the longest seconds between two looks.
+    :param often: a look costs little beside the job.
     """
 
-    def __init__(self, poll_interval: float, max_poll_interval: float) -> None:
+    def __init__(self, poll_interval: float, max_poll_interval: float, *, often: bool = False) -> None:
         self._poll_interval = poll_interval
         self._max_poll_interval = max_poll_interval
+        self._often = often
 
     @property
     @abstractmethod
@@ -69,9 +71,8 @@ class JobRun(ABC):
 
     def pause(self) -> float:
         """Tell the seconds until the next look at a job is worth it; 0 or less for "now"."""
-        return seconds_to_look(
-            self.timing, self.jobs[0], time.time(), self._poll_interval, self._max_poll_interval
-        )
+        first, longest = self._poll_interval, self._max_poll_interval
+        return seconds_to_look(self.timing, self.jobs[0], time.time(), first, longest, often=self._often)
 
     def deadline(self, timeout: float) -> float:
         """Tell the Unix time by which the oldest job must have ended.

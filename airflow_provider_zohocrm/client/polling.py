@@ -12,8 +12,7 @@ FIRST_POLL = 10.0
 LONGEST_POLL = 60.0
 # Two looks are never nearer, however well the end of a job is known: each costs a credit.
 _SHORTEST = 1.0
-# Up to a quarter of what a job has taken goes by until its end is seen; each look costs a credit.
-_GROWTH = 1.25
+_GROWTH = 1.5
 
 
 class JobLooks(TypedDict):
@@ -48,7 +47,7 @@ class Timing(TypedDict):
 
 
 def poll_delays(first: float, longest: float) -> Iterator[float]:
-    """Yield seconds to wait: the first at once in full, then a quarter longer each time, with jitter.
+    """Yield seconds to wait: the first at once in full, then half as long again each time, with jitter.
 
     Each look costs a credit. The first wait is never shortened: a trigger that fires within seconds of the deferral
     can fail its task.
@@ -63,16 +62,19 @@ def poll_delays(first: float, longest: float) -> Iterator[float]:
         yield delay * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
 
 
-def seconds_to_look(timing: Timing, job: JobLooks, now: float, first: float, longest: float) -> float:
+def seconds_to_look(
+    timing: Timing, job: JobLooks, now: float, first: float, longest: float, *, often: bool = False
+) -> float:
     """Tell in how many seconds a look at the oldest job is worth its credit.
 
-    While no job has ended yet: ``first`` after the submission, then a quarter longer each time. Zoho works on the
-    jobs of an organisation one after another (reference sheet §4.6); once one has ended, the next is looked at when it
+    While no job has ended yet: ``first`` after the submission, then half as long again each time; ``often``, after a
+    quarter of the time that it has taken so far. Zoho works on the jobs of an organisation one after another (reference sheet §4.6); once one has ended, the next is looked at when it
     should have ended, too. If it was later than thought that the last one was looked at, the next is at once.
 
     :param job: the oldest job that is not done with.
     :param first: seconds before the first look at the first job.
     :param longest: the longest seconds between two looks.
+    :param often: a look costs little beside the job.
     :return: 0 or less for "now".
     """
     if job["state"] == "completed":
@@ -82,7 +84,9 @@ def seconds_to_look(timing: Timing, job: JobLooks, now: float, first: float, lon
     if timing["early"] and looks == 0 and job["submitted_at"] < timing["ended_at"]:
         return 0.0
     if job_seconds is None:
-        return last + min(first * _GROWTH**looks, longest) - now
+        taken = last - job["submitted_at"]
+        delay = max(_SHORTEST, taken / 4) if often and looks else first * _GROWTH**looks
+        return last + min(delay, longest) - now
     expected = max(job["submitted_at"], timing["busy_since"] + (timing["completed"] + 1) * job_seconds)
     if last >= expected:
         expected = last + max(_SHORTEST, job_seconds / 5) * _GROWTH ** max(0, looks - 1)

@@ -105,7 +105,8 @@ class BulkLoad(JobRun):
         save: Callable[[LoadProgress], bool | None] = lambda _: None,
         try_number: int = 1,
     ) -> None:
-        super().__init__(poll_interval, max_poll_interval)
+        # A job costs 500 credits, a look 1.
+        super().__init__(poll_interval, max_poll_interval, often=True)
         self.progress = (
             new_load(inputs.fingerprint, target.operation, target.find_by) if progress is None else progress
         )

@@ -65,7 +65,7 @@ class ZohoBulkReadOperator(ZohoOperator):
     :param durable: keep a checkpoint for retries (Airflow 3.3 and newer).
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
     :param wait_for_completion: if False, submit the first job, and return with its id in ``job_id``.
-    :param poll_interval: seconds before the first look at a job; it grows by a quarter each time.
+    :param poll_interval: seconds before the first look at a job; it grows by half each time.
     :param max_poll_interval: the longest seconds between two looks.
     :param timeout: seconds after which a job that has not ended fails the task.
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.

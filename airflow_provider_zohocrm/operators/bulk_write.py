@@ -63,7 +63,8 @@ class ZohoBulkWriteOperator(WritingOperator):
         that inserts records twice.
     :param max_credits: end before more API credits than this are spent.
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
-    :param poll_interval: seconds before the first look at a job; it grows by a quarter each time. Left out, it is 10 in the
+    :param poll_interval: seconds before the first look at a job. In the triggerer it grows by half each time; in the
+        worker, the next look comes after a quarter of what the job has taken so far. Left out, it is 10 in the
         triggerer and 3 in the worker: a job costs 500 credits, a look 1.
     :param max_poll_interval: the longest seconds between two looks.
     :param timeout: seconds after which a job that has not ended fails the task.

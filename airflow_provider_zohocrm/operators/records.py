@@ -128,7 +128,7 @@ class ZohoGetRecordsOperator(ZohoOperator):
     :param durable: keep a checkpoint for retries (Airflow 3.3 and newer).
     :param deferrable: wait for bulk read jobs in the triggerer; the default is Airflow's ``[operators]
         default_deferrable``.
-    :param poll_interval: seconds before the first look at a bulk read job; it grows by a quarter each time.
+    :param poll_interval: seconds before the first look at a bulk read job; it grows by half each time.
     :param max_poll_interval: the longest seconds between two looks.
     :param timeout: seconds after which a bulk read job that has not ended fails the task.
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.

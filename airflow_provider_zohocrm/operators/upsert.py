@@ -48,8 +48,8 @@ class ZohoUpsertOperator(LoadOperator):
     :param max_jobs_in_flight: how many bulk write jobs Zoho may have at once.
     :param deferrable: wait for bulk write jobs in the triggerer; the default is Airflow's ``[operators]
         default_deferrable``.
-    :param poll_interval: seconds before the first look at a bulk write job; it grows by a quarter each time. Left out, it is
-        10 in the triggerer and 3 in the worker.
+    :param poll_interval: seconds before the first look at a bulk write job, as in
+        :class:`~airflow_provider_zohocrm.operators.bulk_write.ZohoBulkWriteOperator`.
     :param max_poll_interval: the longest seconds between two looks.
     :param timeout: seconds after which a bulk write job that has not ended fails the task.
     """

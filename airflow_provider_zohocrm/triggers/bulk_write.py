@@ -23,7 +23,7 @@ class BulkWriteJobTrigger(JobTrigger):
     :param job_id: the job's id, or those of several jobs in the order in which they were submitted: Zoho works on them
         one after another, so the second is not asked for while the first is running.
     :param zohocrm_conn_id: id of a connection of type ``zohocrm``.
-    :param poll_interval: seconds before the first look; it grows by a quarter each time. Below 10 seconds a task may be
+    :param poll_interval: seconds before the first look; it grows by half each time. Below 10 seconds a task may be
         resumed before the scheduler knows that it was deferred. Where many triggers wait, the first look is somewhat
         later, so that they do not all look at the same time.
     :param max_poll_interval: the longest seconds between two looks.

@@ -127,10 +127,10 @@ def test_looks_at_the_first_job_grow_apart():
     (job,) = submitted(progress, 1)
     now, waits = NOW, []
     for _ in range(7):
-        waits.append(pause(progress, now, 16.0, 40.0))
+        waits.append(pause(progress, now))
         now += waits[-1]
         looked(job, now)
-    assert waits == [16, 20, 25, 31.25, 39.0625, 40, 40]
+    assert waits == [10, 15, 22.5, 33.75, 50.625, 60, 60]
 
 
 def test_a_job_that_was_submitted_long_ago_is_looked_at_at_once():
@@ -194,7 +194,7 @@ def test_an_overdue_job_is_not_looked_at_more_often_than_each_second():
         now += waits[-1]
     assert waits[0] == 1
     assert waits == sorted(waits)
-    assert waits[-1] > 1.9
+    assert waits[-1] > 4
 
 
 def test_an_end_that_is_far_away_is_not_waited_for_blindly():
