@@ -68,8 +68,9 @@ def seconds_to_look(
     """Tell in how many seconds a look at the oldest job is worth its credit.
 
     While no job has ended yet: ``first`` after the submission, then half as long again each time; ``often``, after a
-    quarter of the time that it has taken so far. Zoho works on the jobs of an organisation one after another (reference sheet §4.6); once one has ended, the next is looked at when it
-    should have ended, too. If it was later than thought that the last one was looked at, the next is at once.
+    quarter of the time that it has taken so far. Zoho works on the jobs of an organisation one after another (reference
+    sheet §4.6); once one has ended, the next is looked at when it should have ended, too. If it was later than thought
+    that the last one was looked at, the next is at once.
 
     :param job: the oldest job that is not done with.
     :param first: seconds before the first look at the first job.

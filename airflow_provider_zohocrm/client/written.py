@@ -1,4 +1,4 @@
-"""What Zoho says of a record that was written, without what nobody asks of it: a tenth of the work of parsing all."""
+"""What Zoho says of a record that was written, without what nobody asks of it: a fifth of the work of parsing all."""
 
 from __future__ import annotations
 
