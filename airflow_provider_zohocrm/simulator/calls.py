@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 import orjson
@@ -50,12 +51,16 @@ class Call:
         :raises ApiError: where it is none.
         """
         try:
-            content = orjson.loads(self.body)
+            content = self._content
         except orjson.JSONDecodeError as error:
             raise ApiError(400, "INVALID_DATA", "body", {}) from error
         if not isinstance(content, dict):
             raise ApiError(400, "INVALID_DATA", "invalid data", {"expected_data_type": "jsonobject"})
         return content
+
+    @cached_property
+    def _content(self) -> Any:
+        return orjson.loads(self.body)
 
 
 @dataclass

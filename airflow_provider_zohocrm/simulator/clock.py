@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 _FIRST_DAY = date(1970, 1, 1).toordinal()
 _MINUTES = [f"{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440)]
 _OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)")
 
 
 def zone_of(offset: str) -> timezone:
@@ -84,7 +85,7 @@ def parse_iso(text: str) -> float | None:
     :param text: for example ``2019-07-25T15:26:49+05:30`` or the same with ``Z``.
     :returns: seconds since 1970, or ``None`` where the text has another form.
     """
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)", text):
+    if not _MOMENT.fullmatch(text):
         return None
     normal = text.replace("Z", "+00:00")
     if normal[-3] != ":":

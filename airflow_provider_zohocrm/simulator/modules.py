@@ -121,8 +121,14 @@ class Module:
     subforms: dict[str, Module] = field(default_factory=dict)
     """The modules of the rows of its subforms."""
     unique: tuple[str, ...] = field(init=False)
+    keys: tuple[str, ...] = field(init=False)
+    """Fields by whose value a record is found."""
     listed: tuple[Field, ...] = field(init=False)
     exported: tuple[Field, ...] = field(init=False)
+    stored: tuple[Field, ...] = field(init=False)
+    """Fields whose values stand in the body of a written record."""
+    blank: dict[str, Any] = field(init=False)
+    """What a new record has in its fields that are never null."""
 
     def __post_init__(self) -> None:
         self._sort_fields()
@@ -139,8 +145,13 @@ class Module:
 
     def _sort_fields(self) -> None:
         self.unique = tuple(f.api_name for f in self.fields.values() if f.unique)
+        system = [self.duplicate_field] if self.duplicate_field else []
+        self.keys = tuple(dict.fromkeys([*self.unique, *system]))
         self.listed = tuple(f for f in self.fields.values() if f.listed)
         self.exported = tuple(f for f in self.fields.values() if f.exportable and f.api_name != "id")
+        self.stored = tuple(f for f in self.fields.values() if not f.system)
+        self.blank = {f.api_name: [] for f in self.fields.values() if f.json_type == "jsonarray"}
+        self.blank |= {f.api_name: False for f in self.fields.values() if f.data_type == "boolean"}
 
     @property
     def table(self) -> str:
@@ -239,9 +250,18 @@ def subform_rows(module: Module, parent: Row) -> list[Row]:
             )
             for n in range(parent.seq % SUBFORM_SIZES)
         ]
+    return written_rows(parent, orjson.loads(parent.body).get(module.api_name) or [])
+
+
+def written_rows(parent: Row, contents: Sequence[dict[str, Any]]) -> list[Row]:
+    """Return the rows of a subform of a record that a client has written.
+
+    :param parent: the record.
+    :param contents: their values.
+    """
     return [
         parent._replace(id=int(one["id"]), seq=n, link1=parent.id, link2=None, body=orjson.dumps(one))
-        for n, one in enumerate(orjson.loads(parent.body).get(module.api_name) or [])
+        for n, one in enumerate(contents)
     ]
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from airflow_provider_zohocrm.simulator import coql, records, settings, tags, writes
 from airflow_provider_zohocrm.simulator.calls import VERSIONS, Answer, Call
-from airflow_provider_zohocrm.simulator.errors import invalid_method, invalid_url, not_supported_version
+from airflow_provider_zohocrm.simulator.errors import (
+    ApiError,
+    invalid_method,
+    invalid_url,
+    not_supported_version,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_zohocrm.simulator.state import State
@@ -41,8 +44,8 @@ def record_count(call: Call) -> int:
     :param call: the request.
     """
     try:
-        data = orjson.loads(call.body).get("data", [])
-    except (orjson.JSONDecodeError, AttributeError):
+        data = call.json().get("data", [])
+    except ApiError:
         return 0
     return len(data) if isinstance(data, list) else 0
 

@@ -29,6 +29,7 @@ from airflow_provider_zohocrm.simulator.modules import (
     Row,
     build_modules,
     subform_rows,
+    written_rows,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ BATCH = 1_000
 
 FIRST_NEW_ID = (ORG_PREFIX * 1_000 + 800) * 1_000_000_000
 NEW_ID_STEP = 1_003
+
+# Module, field, value in lower case, id: a row of the table of keys.
+_Key = tuple[str, str, str, int]
 
 SORT_COLUMNS = {"id": "id", "Created_Time": "created", "Modified_Time": "modified"}
 """Fields the database itself can order and compare."""
@@ -90,6 +94,7 @@ class Store:
         self._names: dict[tuple[str, int], str | None] = {}
         self._counts: dict[Any, int] = {}
         self._sorted: dict[Any, list[int]] = {}
+        self._kept = path is not None
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL" if path else "PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
@@ -140,7 +145,6 @@ class Store:
             "CREATE TABLE IF NOT EXISTS keys (module TEXT, field TEXT, value TEXT, id INTEGER, "
             "PRIMARY KEY (module, field, value, id)) WITHOUT ROWID"
         )
-        self._db.execute("CREATE INDEX IF NOT EXISTS keys_id ON keys (id)")
         self._db.execute("CREATE TABLE IF NOT EXISTS places (place INTEGER PRIMARY KEY)")
         self._db.executemany("INSERT OR IGNORE INTO places VALUES (?)", ((n,) for n in range(SUBFORM_SIZES)))
 
@@ -534,7 +538,12 @@ class Store:
         :param record_id: id.
         :param bin_too: look into the recycle bin as well.
         """
-        return self.by_ids(module, [record_id], bin_too=bin_too).get(record_id)
+        if bin_too or module.parent is not None:
+            return self.by_ids(module, [record_id], bin_too=bin_too).get(record_id)
+        with self.lock:
+            sql = f"SELECT {COLUMNS} FROM {module.table} WHERE id = ?"
+            found = self._db.execute(sql, (record_id,)).fetchone()
+            return None if found is None else Row._make(found)
 
     def in_bin(self, module: Module, record_id: int) -> bool:
         """Tell whether a record lies in the recycle bin.
@@ -681,7 +690,8 @@ class Store:
     def new_id(self) -> int:
         """Return an id never used before; it sorts behind every seeded one."""
         self._next_id += 1
-        self._set_meta("next_id", self._next_id)
+        if self._kept:
+            self._set_meta("next_id", self._next_id)
         return FIRST_NEW_ID + self._next_id * NEW_ID_STEP
 
     def _keep_free(self, record_id: int) -> None:
@@ -721,39 +731,35 @@ class Store:
                 record_id, seq, view = new_id or self.new_id(), 0, ORDINARY
                 self._keep_free(record_id)
                 created = now if created is None else created
-                content: dict[str, Any] = {"Owner": user, "Created_By": user, "Tag": []}
-                content.update({f.api_name: [] for f in module.fields.values() if f.json_type == "jsonarray"})
-                content.update(
-                    {f.api_name: False for f in module.fields.values() if f.data_type == "boolean"}
-                )
+                content: dict[str, Any] = {**module.blank, "Owner": user, "Created_By": user}
+                keys: set[_Key] = set()
                 links: list[int | None] = [None, None]
             else:
                 record_id, seq, created, view = row.id, row.seq, row.created, row.view
-                content = self.record(row, [f for f in module.fields.values() if not f.system])
+                content = _content(module, row)
+                keys = set() if row.body is None else _keys(module, record_id, content)
                 links = [row.link1, row.link2]
             content["Modified_By"] = user
-            known = {} if row is None else {name: module.fields[name].make(row) for name in module.subforms}
             for name, value in values.items():
-                spec = module.fields[name]
                 if name in module.subforms:
-                    known[name] = self._subform(value, known.get(name, ()))
-                elif spec.link:
-                    links[spec.link - 1] = None if value is None else int(value["id"])
+                    given = self._subform(value, content.get(name, ()))
+                    content[name] = _bare(module.subforms[name], given)
+                elif place := module.fields[name].link:
+                    links[place - 1] = None if value is None else int(value["id"])
                 else:
                     content[name] = value
             if "Full_Name" in module.fields:
                 content["Full_Name"] = (
                     f"{content.get('First_Name') or ''} {content.get('Last_Name') or ''}".strip()
                 )
-            for name, subform in module.subforms.items():
-                content[name] = _bare(subform, known.get(name, ()))
             saved = Row(record_id, seq, created, modified, view, links[0], links[1], orjson.dumps(content))
             self._db.execute(f"INSERT OR REPLACE INTO {module.table} VALUES (?,?,?,?,?,?,?,?)", saved)
-            for subform in module.subforms.values():
-                self._db.execute(f"DELETE FROM {subform.table} WHERE link1 = ?", (record_id,))
-                rows = subform_rows(subform, saved)
+            for name, subform in module.subforms.items():
+                if row is not None and row.body is not None:
+                    self._db.execute(f"DELETE FROM {subform.table} WHERE link1 = ?", (record_id,))
+                rows = written_rows(saved, content.get(name, ()))
                 self._db.executemany(f"INSERT OR REPLACE INTO {subform.table} VALUES (?,?,?,?,?,?,?,?)", rows)
-            self._index(module, record_id, content)
+            self._index(keys, _keys(module, record_id, content))
             self._changed()
             return saved
 
@@ -767,16 +773,12 @@ class Store:
             rows.append({**before.get(row_id, {}), **one, "id": row_id})
         return rows
 
-    def _index(self, module: Module, record_id: int, content: dict[str, Any]) -> None:
-        self._db.execute("DELETE FROM keys WHERE id = ?", (record_id,))
-        names = {*module.unique, *([module.duplicate_field] if module.duplicate_field else [])}
-        for name in names:
-            value = content.get(name)
-            if value not in (None, ""):
-                self._db.execute(
-                    "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?)",
-                    (module.api_name, name, str(value).lower(), record_id),
-                )
+    def _index(self, before: set[_Key], after: set[_Key]) -> None:
+        """Let a record be found by its values of now."""
+        self._db.executemany(
+            "DELETE FROM keys WHERE module = ? AND field = ? AND value = ? AND id = ?", before - after
+        )
+        self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?)", after - before)
 
     def delete(self, module: Module, record_id: int, *, permanently: bool = False) -> bool:
         """Move a record to the recycle bin, or out of the organisation.
@@ -808,8 +810,10 @@ class Store:
             self._db.execute(
                 f"INSERT INTO {module.table}_bin SELECT * FROM {module.table} WHERE id = ?", (record_id,)
             )
+        row = None if seeded else self.row(module, record_id)
+        if row is not None and row.body is not None:
+            self._index(_keys(module, record_id, orjson.loads(row.body)), set())
         self._db.execute(f"DELETE FROM {module.table} WHERE id = ?", (record_id,))
-        self._db.execute("DELETE FROM keys WHERE id = ?", (record_id,))
         for subform in module.subforms.values():
             self._db.execute(f"DELETE FROM {subform.table} WHERE link1 = ?", (record_id,))
         self._db.execute(
@@ -827,6 +831,30 @@ class Store:
         """Close the database."""
         with self.lock:
             self._db.close()
+
+
+def _keys(module: Module, record_id: int, content: dict[str, Any]) -> set[_Key]:
+    """Return the values by which a written record is found."""
+    found = ((name, content.get(name)) for name in module.keys)
+    return {
+        (module.api_name, name, str(value).lower(), record_id)
+        for name, value in found
+        if value not in (None, "")
+    }
+
+
+def _content(module: Module, row: Row) -> dict[str, Any]:
+    """Return the values of a record as its body has them, computed where nobody has written it."""
+    if row.body is not None:
+        stored: dict[str, Any] = orjson.loads(row.body)
+        return stored
+    content: dict[str, Any] = {spec.api_name: spec.make(row) for spec in module.stored}
+    for name, subform in module.subforms.items():
+        content[name] = [
+            {"id": str(one.id), **{spec.api_name: spec.make(one) for spec in subform.stored}}
+            for one in subform_rows(subform, row)
+        ]
+    return content
 
 
 def _bare(subform: Module, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -126,7 +126,9 @@ class Validator:
         """
         errors: list[RecordError] = []
         values: dict[str, Any] = {}
-        for spec in self.module.fields.values():
+        for name, spec in self.module.fields.items():
+            if name not in record and not spec.mandatory:
+                continue
             error = self._take(spec, record, row, values)
             if error is not None:
                 errors.append(error)

@@ -113,19 +113,23 @@ class Write:
             return 202 if len(bad) == len(results) else self.state.options.v2_mixed_status
         return 400 if len(bad) == len(results) else 207
 
-    def details(self, row: Row) -> dict[str, Any]:
+    def details(self, row: Row, creator: dict[str, Any]) -> dict[str, Any]:
         """Build ``details`` of a stored record.
 
         :param row: the record as it is now.
+        :param creator: the user who has created it.
         """
-        created = self.state.store.value(row, self.module.fields["Created_By"])
         return {
             "Modified_Time": self.state.clock.iso(row.modified),
             "Modified_By": CURRENT_USER.shortest(),
             "Created_Time": self.state.clock.iso(row.created),
             "id": str(row.id),
-            "Created_By": {"name": created["name"], "id": created["id"]},
+            "Created_By": {"name": creator["name"], "id": creator["id"]},
         }
+
+    def _creator(self, row: Row) -> dict[str, Any]:
+        created: dict[str, Any] = self.state.store.value(row, self.module.fields["Created_By"])
+        return created
 
     def insert(self, index: int, record: dict[str, Any]) -> dict[str, Any]:
         """Add one record.
@@ -138,7 +142,7 @@ class Write:
         row = self.state.store.save(self.module, None, values)
         self.written.append(str(row.id))
         self.added.append(str(row.id))
-        details = {**self.details(row), "$approval_state": "approved"}
+        details = {**self.details(row, CURRENT_USER.shortest()), "$approval_state": "approved"}
         return {"code": "SUCCESS", "details": details, "message": "record added", "status": "success"}
 
     def update(self, index: int, record: dict[str, Any], record_id: Any) -> dict[str, Any]:
@@ -162,11 +166,12 @@ class Write:
         self._check_state(row)
         self._check_unmodified(row)
         values = Validator(self.state, self.module, index).values(record, row)
-        row = self.state.store.save(self.module, row, values)
-        self.written.append(str(row.id))
+        saved = self.state.store.save(self.module, row, values)
+        self.written.append(str(saved.id))
         return {
             "code": "SUCCESS",
-            "details": self.details(row),
+            # Of a seeded record it is computed; of the saved one it would be looked for in the JSON.
+            "details": self.details(saved, self._creator(row)),
             "message": "record updated",
             "status": "success",
         }
@@ -187,7 +192,7 @@ class Write:
             raise ApiError(400, "INVALID_DATA", "invalid data", {"header_name": "If-Unmodified-Since"})
         if moment is not None and row.modified > moment:
             message = "record updated time has already passed if-unmodified-since time"
-            raise RecordError("ALREADY_MODIFIED", message, self.details(row), None)
+            raise RecordError("ALREADY_MODIFIED", message, self.details(row, self._creator(row)), None)
 
     def duplicate_order(self) -> list[str]:
         """Return the fields of the duplicate check in their order (sheet §3.3)."""
