@@ -197,7 +197,8 @@ class Validator:
         if found is None or (row is not None and found == row.id):
             return
         other = self.state.store.row(self.module, found)
-        owner = {} if other is None else self.state.store.value(other, self.module.fields["Owner"])
+        # An Owner that was set to null is stored so.
+        owner = (other and self.state.store.value(other, self.module.fields["Owner"])) or {}
         details = {
             "api_name": spec.api_name,
             "duplicate_record": {"Owner": {"name": owner.get("name"), "id": owner.get("id"), "zuid": "6512345"}, "id": str(found)},

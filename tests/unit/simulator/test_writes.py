@@ -180,6 +180,13 @@ def test_duplicate_of_a_unique_field_on_insert(zoho: Zoho):
     assert details["more_records"] is False
 
 
+def test_duplicate_of_a_record_without_an_owner(zoho: Zoho):
+    known = next(iter(zoho.simulator.table("Leads")))
+    zoho.put(LEADS, {"data": [{"id": known["id"], "Owner": None}]})
+    element = zoho.post(LEADS, {"data": [{**GOOD, "External_Key": known["External_Key"]}]}).json()["data"][0]
+    assert element["details"]["duplicate_record"]["Owner"]["id"] is None
+
+
 def test_several_errors_of_a_record(zoho: Zoho):
     zoho.simulator.options.multi_errors = True
     element = upsert(zoho, {"Email": "no"}).json()["data"][0]
