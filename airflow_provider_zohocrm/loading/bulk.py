@@ -122,6 +122,8 @@ class BulkLoad(JobRun):
         self._at_once = max_jobs_in_flight
         self._save_progress = save
         self._try_number = try_number
+        self._failure: ZohoCRMError | None = None
+        """What ends the load once the jobs under way have their outcome."""
         self._spent_before = self.progress["credits"] - api.usage.credits
         self._calls_before = self.progress["calls"] - api.usage.calls
         if max_credits is not None:
@@ -181,11 +183,13 @@ class BulkLoad(JobRun):
         :raises ZohoBulkWriteError: if a job failed, or its result cannot be used.
         """
         while True:
-            self._submit()
+            self._go_ahead(self._submit)
             if not self.jobs:
+                if self._failure is not None:
+                    raise self._failure
                 return True
             # Zoho is busy: there is time for the next file.
-            self._upload_ahead()
+            self._go_ahead(self._upload_ahead)
             if not eager and self.pause() > 0:
                 return False
             file = self.jobs[0]
@@ -196,6 +200,23 @@ class BulkLoad(JobRun):
             if write_job_state(answer) == "running":
                 return False
             self._take(file, answer, running_at)
+
+    def _go_ahead(self, step: Callable[[], None]) -> None:
+        """Do a step for the next files, unless one has failed before."""
+        if self._failure is None:
+            try:
+                step()
+            except ZohoCRMError as error:
+                self._end(error)
+
+    def _end(self, failure: ZohoCRMError) -> None:
+        """Begin nothing more, and raise the failure as soon as no job is under way: jobs are paid for."""
+        if not self.jobs:
+            raise failure
+        log.warning(
+            "Nothing more is submitted; what the jobs under way have done is still fetched: %s", failure
+        )
+        self._failure = failure
 
     def _submit(self) -> None:
         """Create the jobs that should be in flight now. Costs 500 credits each."""
@@ -323,8 +344,7 @@ class BulkLoad(JobRun):
         file["state"] = "completed"
         if write_job_state(answer) == "failed":
             self._failed(file, answer)
-        # Zoho works on the next file while the outcome of this one is written.
-        self._submit()
+            return
         with temporary_files(), tempfile.TemporaryFile() as archive:
             try:
                 lines = self._fetch(file, answer, cast("BinaryIO", archive))
@@ -333,6 +353,9 @@ class BulkLoad(JobRun):
                     raise
                 self._lose(file, str(error))
                 return
+            # Zoho works on the next file while the outcome of this one is written. Not before the result is here: a file
+            # whose result is gone is written again, and the next one after it.
+            self._go_ahead(self._submit)
             if lines != file["sent"]:
                 why = f"job {file['job_id']} gave {lines} results for {file['sent']} records"
                 log.error("What became of the records of file %d cannot be told: %s", file["number"], why)
@@ -346,13 +369,11 @@ class BulkLoad(JobRun):
         if file["harmless"] or written_count(answer) == 0:
             cut_again(file)
             self._save()
-            raise ZohoBulkWriteError(
-                f"{why}. Nothing is lost: a further try writes its records by another job."
-            )
-        self._settle(file, self._rows.unknown(file, why))
-        raise ZohoBulkWriteError(
-            f"{why}. Which of its records were written is not known; they are in the rejects."
-        )
+            what = "Nothing is lost: a further try writes its records by another job."
+        else:
+            self._settle(file, self._rows.unknown(file, why))
+            what = "Which of its records were written is not known; they are in the rejects."
+        self._end(ZohoBulkWriteError(f"{why}. {what}"))
 
     def _fetch(self, file: LoadFile, answer: Job, archive: BinaryIO) -> int:
         """Download a result, and count its lines; a damaged one is downloaded again."""
@@ -402,6 +423,11 @@ class BulkLoad(JobRun):
     def _begin_again(self, file: LoadFile) -> None:
         self.progress["again"] = [*self.progress["again"], file["number"]]
         cut_again(file)
+        if self._at_once == 1:
+            # Of rows with the same key, the last of the input is the last to be written.
+            for later in self.jobs:
+                if later["number"] > file["number"] and later["harmless"]:
+                    cut_again(later)
         self._save()
 
     # --- outcome -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 import zipfile
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_zohocrm.client.bulk_write import MAX_COLUMNS, MAX_CSV_BYTES
@@ -59,6 +60,11 @@ def _cell(value: Any) -> str:
         if not value.get("id"):
             raise ValueError("bulk write takes a lookup by its id")
         return str(value["id"])
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if isinstance(value, Decimal):
+        # Digits only: no source tells whether bulk write reads an exponent.
+        return format(value, "f")
     return to_text(value) or ""
 
 

@@ -232,9 +232,12 @@ class Delivery:
 
 
 def _deleted(item: Item, result: Result | Written) -> Result | Written:
-    """Take a record that is gone for deleted, if a call to delete it went without an answer."""
+    """Take a record that is gone for deleted, if a call to delete it went without an answer.
+
+    Of one that was named by an external id the own id is not known.
+    """
     if item.sent_at is not None and isinstance(result, dict) and result.get("code") == "INVALID_DATA":
-        return {"status": "success", "code": "SUCCESS", "details": {"id": str(item.record["id"])}}
+        return {"status": "success", "code": "SUCCESS", "details": {"id": item.record.get("id")}}
     return result
 
 

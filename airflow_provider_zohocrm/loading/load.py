@@ -324,17 +324,15 @@ class Load:
         here = Position(*kept["position"])
         for index, here_after, values, texts in self._inputs.rows(here, index=kept["index"]):
             start, here = here, here_after
+            done = index < kept["read"] and not inside(kept["open"], index)
+            record = None if done or index in stored else self._prepared(values, texts=texts)
+            # Not before: a row at which this has failed is for a retry to read.
             self._read, self._here = index + 1, here
-            if index < kept["read"] and not inside(kept["open"], index):
+            if done:
                 continue
-            if index in stored:
+            if record is None:
                 self.outcome.accepted(index, stored[index], self._request.operation)
                 continue
-            if texts and self._fields is None and self._request.operation != "delete":
-                # What a text means is for its field to say.
-                self._fields = self._api.get_fields(self._request.module)
-                self._prepare_by(self._fields)
-            record = self._preparation.prepare(values, texts=texts)
             if isinstance(record, Rejection):
                 self.outcome.rejected(index, values, record)
                 continue
@@ -345,6 +343,13 @@ class Load:
             if inside(kept["sent"], index):
                 item.sent_at = kept["sent_at"]
             yield item
+
+    def _prepared(self, values: Mapping[str, Any], *, texts: bool) -> dict[str, Any] | Rejection:
+        if texts and self._fields is None and self._request.operation != "delete":
+            # What a text means is for its field to say.
+            self._fields = self._api.get_fields(self._request.module)
+            self._prepare_by(self._fields)
+        return self._preparation.prepare(values, texts=texts)
 
     def _take(self) -> None:
         """Wait for the end of a call, or until something is due."""

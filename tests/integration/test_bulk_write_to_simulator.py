@@ -13,6 +13,7 @@ from airflow_provider_zohocrm.exceptions import (
     ZohoBulkWriteError,
     ZohoBulkWriteTimeoutError,
     ZohoCreditLimitError,
+    ZohoLowCreditsError,
     ZohoRejectedRecordsError,
     ZohoStorageError,
     ZohoUntrustedHostError,
@@ -480,6 +481,82 @@ def test_a_bound_on_credits_holds_before_a_job_is_paid_for(simulated, tmp_path, 
     assert len(asked(simulator, f"{CREATE}$")) == 1
     assert run(tmp_path, try_of(store, 2), records=leads(30), operation="insert")["inserted"] == 30
     assert len(asked(simulator, f"{CREATE}$")) == 3
+
+
+@both_ways
+@pytest.mark.parametrize("bound", [{"max_credits": 600}, {"min_credits_remaining": 100}], ids=str)
+def test_a_job_that_is_paid_for_has_its_outcome_written_though_the_next_may_not_be_submitted(
+    simulated, tmp_path, rows_per_file, deferrable, bound
+):
+    simulator = simulated({"Leads": 5}, credits=1_000)
+    rows_per_file(10)
+    given = context()
+    with pytest.raises((ZohoCreditLimitError, ZohoLowCreditsError)):
+        run(tmp_path, given, records=leads(20), find_by="Email", deferrable=deferrable, **bound)
+    assert len(asked(simulator, f"{CREATE}$")) == 1
+    summary = given["ti"].xcoms["summary"]
+    assert (summary["total"], summary["inserted"]) == (10, 10)
+    assert len(outcome(summary)) == 10
+
+
+def test_a_failed_job_leaves_the_others_their_outcome(simulated, tmp_path, rows_per_file):
+    simulator = simulated({"Leads": 5})
+    rows_per_file(10)
+    simulator.add_fault(
+        "status", status=200, method="GET", path=r"/write/\d+$", body={"status": "FAILED", "id": "1"}
+    )
+    given = context()
+    with pytest.raises(ZohoBulkWriteError, match="failed"):
+        run(tmp_path, given, records=leads(30), find_by="Email", max_jobs_in_flight=3)
+    summary = given["ti"].xcoms["summary"]
+    assert (summary["total"], summary["inserted"]) == (20, 20)
+    assert len(asked(simulator, f"{CREATE}$")) == 3
+
+
+GONE = {"code": "RESOURCE_NOT_FOUND", "details": {}, "message": "gone", "status": "error"}
+
+
+@pytest.mark.parametrize("path", ["/v2/crm/", r"/write/\d+$"], ids=["result", "job"])
+def test_the_last_row_of_a_key_is_the_last_to_be_written_also_where_a_result_is_gone(
+    simulated, tmp_path, rows_per_file, path
+):
+    simulator = simulated({"Leads": 5})
+    rows_per_file(3)
+    records = leads(6)
+    for number, record in enumerate(records):
+        record["Email"] = f"same.{number % 3}@example.com"
+    simulator.add_fault("status", method="GET", path=path, status=404, body=GONE)
+    result = run(tmp_path, records=records, find_by="Email")
+    assert sorted(outcome(result)) == list(range(6))
+    stored = by_email(simulator)
+    for record in records[3:]:
+        assert stored[record["Email"]]["Company"] == record["Company"]
+
+
+def test_the_last_row_of_a_key_is_the_last_to_be_written_also_after_a_kill(
+    simulated, tmp_path, rows_per_file, monkeypatch
+):
+    simulator = simulated({"Leads": 5})
+    rows_per_file(3)
+    records = leads(6)
+    for number, record in enumerate(records):
+        record["Email"] = f"same.{number % 3}@example.com"
+    store = Store()
+
+    def die(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BulkLoad, "_settle", die)
+        with pytest.raises(KilledError):
+            run(tmp_path, try_of(store, 1), records=records, find_by="Email")
+    assert len(asked(simulator, f"{CREATE}$")) == 2
+    simulator.add_fault("status", method="GET", path="/v2/crm/", status=404, body=GONE)
+    result = run(tmp_path, try_of(store, 2), records=records, find_by="Email")
+    assert sorted(outcome(result)) == list(range(6))
+    stored = by_email(simulator)
+    for record in records[3:]:
+        assert stored[record["Email"]]["Company"] == record["Company"]
 
 
 @pytest.mark.parametrize(

@@ -617,6 +617,53 @@ def test_a_try_that_ends_before_it_has_read_as_far_as_the_one_before_forgets_not
     assert summary["updated"] == 70
 
 
+def rows_with_a_subform(folder):
+    records = people(6)
+    records[3]["Positions"] = [{"Quantity": 1}]
+    return Inputs.of_records(records), {"method": "GET", "path": "fields.*Positions"}
+
+
+def rows_of_texts(folder):
+    path = folder / "in.csv"
+    path.write_text("Last_Name,Company\n" + "".join(f"n{n},Zylker\n" for n in range(6)))
+    return Inputs.of_path(str(path)), {"method": "GET", "path": "settings/fields"}
+
+
+@pytest.mark.parametrize("rows", [rows_with_a_subform, rows_of_texts])
+@pytest.mark.parametrize("operation", ["insert", "upsert"])
+def test_a_row_at_which_the_load_has_failed_is_read_by_the_next_try(
+    simulated, quick, tmp_path, operation, rows
+):
+    simulator = simulated({"Leads": 1})
+    inputs, fields = rows(tmp_path)
+    validate = rows is not rows_of_texts
+    request = LoadRequest.of(operation, "Leads", validate=validate, results_path=str(tmp_path / "r.jsonl"))
+    simulator.add_fault("status", status=503, count=None, **fields)
+    states = []
+    with pytest.raises(ZohoServerError):
+        Load(client_of(simulator), request, inputs, save=states.append).run()
+    simulator.clear_faults()
+    kept = json.loads(json.dumps(states[-1]))
+    summary = Load(client_of(simulator), request, inputs, kept).run()
+    assert (summary["total"], summary["inserted"]) == (6, 6)
+    indexes = [row["index"] for path in summary["results_paths"] for row in read_records(path)]
+    assert sorted(indexes) == list(range(6))
+
+
+def test_a_row_that_no_try_can_prepare_fails_each_of_them(simulated, quick):
+    simulator = simulated({"Leads": 1})
+    records = [{"Last_Name": f"n{n}", "Company": "Zylker", "mail": f"n{n}@example.com"} for n in range(6)]
+    records[3]["Email"] = "other@example.com"
+    state = None
+    for _ in range(2):
+        states = []
+        with pytest.raises(ZohoValidationError, match="both for the field 'Email'"):
+            load(
+                simulator, "upsert", records, mapping={"mail": "Email"}, state=state, save=states.append
+            ).run()
+        state = json.loads(json.dumps(states[-1]))
+
+
 def test_changed_input_is_upserted_from_the_beginning_but_not_inserted_again(simulated, quick):
     simulator = simulated({"Leads": 1})
     for operation in ("upsert", "insert"):
@@ -694,6 +741,17 @@ def test_a_record_deleted_without_an_answer_counts_as_deleted(simulated, quick):
     summary = load(simulator, "delete", [{"id": each} for each in ids]).run()
     assert (summary["deleted"], summary["rejected"]) == (5, 0)
     assert statuses(simulator, "DELETE")[-1] == 400
+
+
+def test_a_record_deleted_by_an_external_id_without_an_answer_counts_as_deleted(simulated, quick, tmp_path):
+    simulator = simulated({"Leads": 5})
+    keys = [row["External_Key"] for row in simulator.table("Leads")]
+    simulator.add_fault("reset_after", method="DELETE")
+    records = [{"External_Key": key} for key in keys]
+    options = {"external_id": "External_Key", "results_path": str(tmp_path / "r.jsonl")}
+    summary = load(simulator, "delete", records, **options).run()
+    assert (summary["deleted"], summary["rejected"]) == (5, 0)
+    assert sorted(row["index"] for row in read_records(summary["results_path"])) == list(range(5))
 
 
 def test_bad_records_are_told_in_zohos_words_before_they_cost_anything(simulated, quick):
