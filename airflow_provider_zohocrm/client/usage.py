@@ -88,9 +88,10 @@ class Usage:
         """
         with self._lock:
             if self.max_credits is not None and self.credits + call.credits > self.max_credits:
+                left = max(0, self.max_credits - self.credits)
                 raise ZohoCreditLimitError(
-                    f"{call} would cost {call.credits} API credits; {self.credits} are spent, and max_credits is "
-                    f"{self.max_credits}. It was not sent. Raise max_credits, or narrow what is read."
+                    f"{call} would cost {call.credits} API credits, and max_credits leaves {left}. It was not sent. Raise "
+                    "max_credits, or narrow what is asked for."
                 )
             if self.min_remaining and self.remaining is not None:
                 left = self.remaining - self._since_told

@@ -123,7 +123,8 @@ class BulkLoad(JobRun):
         self._save_progress = save
         self._try_number = try_number
         self._failure: ZohoCRMError | None = None
-        """What ends the load once the jobs under way have their outcome."""
+        """What has halted the load in this process."""
+        self._settling = False
         self._spent_before = self.progress["credits"] - api.usage.credits
         self._calls_before = self.progress["calls"] - api.usage.calls
         if max_credits is not None:
@@ -158,6 +159,7 @@ class BulkLoad(JobRun):
         """Take over from another process: count time-outs from now on, and settle what it left open."""
         now = time.time()
         self.progress["resumed_at"], self.progress["again"] = now, []
+        self.progress["halted"], self.progress["failed"], self._failure = False, "", None
         for file in list(self.progress["files"]):
             if file["state"] == "creating":
                 self._without_job(file, "the worker ended before it knew whether Zoho had taken the job")
@@ -185,9 +187,10 @@ class BulkLoad(JobRun):
         while True:
             self._go_ahead(self._submit)
             if not self.jobs:
-                if self._failure is not None:
-                    raise self._failure
-                return True
+                if not self.progress["halted"]:
+                    return True
+                self._raise_failure()
+                continue
             # Zoho is busy: there is time for the next file.
             self._go_ahead(self._upload_ahead)
             if not eager and self.pause() > 0:
@@ -203,10 +206,13 @@ class BulkLoad(JobRun):
 
     def _go_ahead(self, step: Callable[[], None]) -> None:
         """Do a step for the next files, unless one has failed before."""
-        if self._failure is None:
+        if not self.progress["halted"]:
             try:
                 step()
             except ZohoCRMError as error:
+                if self._settling:
+                    # Half of an outcome must not be published with that of the next file.
+                    raise
                 self._end(error)
 
     def _end(self, failure: ZohoCRMError) -> None:
@@ -216,7 +222,15 @@ class BulkLoad(JobRun):
         log.warning(
             "Nothing more is submitted; what the jobs under way have done is still fetched: %s", failure
         )
-        self._failure = failure
+        self.progress["halted"], self._failure = True, failure
+
+    def _raise_failure(self) -> None:
+        """Raise what has halted the load; after a deferral it is known of a failed job only, and else shows again."""
+        if self.progress["failed"]:
+            raise ZohoBulkWriteError(self.progress["failed"])
+        if self._failure is not None:
+            raise self._failure
+        self.progress["halted"] = False
 
     def _submit(self) -> None:
         """Create the jobs that should be in flight now. Costs 500 credits each."""
@@ -368,12 +382,14 @@ class BulkLoad(JobRun):
         why = f"Bulk write job {file['job_id']} failed: {printable(write_job_failure(answer))}"
         if file["harmless"] or written_count(answer) == 0:
             cut_again(file)
-            self._save()
             what = "Nothing is lost: a further try writes its records by another job."
         else:
             self._settle(file, self._rows.unknown(file, why))
             what = "Which of its records were written is not known; they are in the rejects."
-        self._end(ZohoBulkWriteError(f"{why}. {what}"))
+        # Also where the task is deferred for the others.
+        self.progress["failed"] = f"{why}. {what}"
+        self._save()
+        self._end(ZohoBulkWriteError(self.progress["failed"]))
 
     def _fetch(self, file: LoadFile, answer: Job, archive: BinaryIO) -> int:
         """Download a result, and count its lines; a damaged one is downloaded again."""
@@ -413,7 +429,11 @@ class BulkLoad(JobRun):
         self._without_job(file, why)
 
     def _without_job(self, file: LoadFile, why: str) -> None:
-        if file["harmless"]:
+        # With one job at a time, of rows with the same key the last of the input is the last to be written.
+        later = [one for one in self.jobs if one["number"] > file["number"]] if self._at_once == 1 else []
+        if file["harmless"] and all(one["harmless"] for one in later):
+            for one in later:
+                cut_again(one)
             log.warning("File %d is written by another job: %s", file["number"], why)
             self._begin_again(file)
         else:
@@ -423,17 +443,13 @@ class BulkLoad(JobRun):
     def _begin_again(self, file: LoadFile) -> None:
         self.progress["again"] = [*self.progress["again"], file["number"]]
         cut_again(file)
-        if self._at_once == 1:
-            # Of rows with the same key, the last of the input is the last to be written.
-            for later in self.jobs:
-                if later["number"] > file["number"] and later["harmless"]:
-                    cut_again(later)
         self._save()
 
     # --- outcome -----------------------------------------------------------------------------------------------
 
     def _settle(self, file: LoadFile, outcome: Iterator[tuple[InputRow, Said]]) -> None:
         """Write what became of the rows of a file, which is done with then."""
+        self._settling = True
         found_by = None if self._target.operation == "insert" else self._target.find_by
         for index, (row, said) in enumerate(outcome, file["index"]):
             if isinstance(said, Rejection):
@@ -444,6 +460,7 @@ class BulkLoad(JobRun):
         self._outcome.publish()
         note_written(self.progress, file)
         self._save()
+        self._settling = False
         log.info("File %d is done; %s", file["number"], self._outcome.counts)
 
     def _save(self) -> bool:

@@ -44,8 +44,8 @@ class LoadProgress(Timing):
     files whose outcome is written, ``outcome`` what was published of it. ``org`` is the id of the organisation,
     ``columns`` the fields where all rows must have the same, ``inputs`` the fingerprint of the input, ``calls`` and
     ``credits`` what was spent, ``job_ids`` all jobs that were created. ``again`` are the numbers of files that another job
-    writes in this try, as the first was lost. ``schema`` is for who tells of the load, ``operation`` and ``find_by``
-    for who chose them.
+    writes in this try, as the first was lost. ``halted`` tells that nothing more is submitted while a job is under way, ``failed``
+    why a job has failed in this try. ``schema`` is for who tells of the load, ``operation`` and ``find_by`` for who chose them.
     """
 
     files: list[LoadFile]
@@ -63,6 +63,8 @@ class LoadProgress(Timing):
     again: list[int]
     job_ids: list[str]
     schema: list[list[Any]]
+    halted: bool
+    failed: str
     operation: str
     find_by: str | None
 
@@ -90,6 +92,8 @@ def new_load(inputs: str, operation: str = "", find_by: str | None = None) -> Lo
         "again": [],
         "job_ids": [],
         "schema": [],
+        "halted": False,
+        "failed": "",
         "operation": operation,
         "find_by": find_by,
         "busy_since": 0.0,

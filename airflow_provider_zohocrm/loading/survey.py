@@ -62,6 +62,19 @@ class _Survey:
             validate=request.validate,
             checked=self._keys,
         )
+        # What a call with records sends of values that nobody checks.
+        self._unconverted = (
+            None
+            if request.validate
+            else Preparation(
+                None,
+                request.operation,
+                mapping=request.mapping,
+                ignore_empty=request.ignore_empty,
+                validate=False,
+                checked=self._keys,
+            )
+        )
         self._computed = computed_fields(fields).difference(self._keys)
         self._known = {"id", *(field["api_name"] for field in fields)}
         self._mandatory = mandatory_fields(fields)
@@ -80,6 +93,8 @@ class _Survey:
             # It is sent in neither way.
             return ""
         why = self._key_obstacle(record) or self._value_obstacle(record)
+        if not why and self._unconverted is not None and not texts:
+            why = _difference(record, self._unconverted.prepare(values, texts=False))
         return f"row {index} {why}" if why else ""
 
     def way(self) -> BulkWay | str:
@@ -126,3 +141,14 @@ class _Survey:
         self._first = self._first or set(cells)
         # An empty cell empties its field.
         return "" if self._first == cells.keys() else "has other fields than the first"
+
+
+def _difference(converted: Mapping[str, Any], given: Mapping[str, Any] | Rejection) -> str:
+    """Tell which value bulk write would send in another form, as a cell needs one; empty for none."""
+    if isinstance(given, Rejection):
+        return "has no form for bulk write"
+    for name in sorted(converted.keys() | given.keys()):
+        one, other = converted.get(name), given.get(name)
+        if type(one) is not type(other) or one != other:
+            return f"has a {name} that bulk write would convert"
+    return ""

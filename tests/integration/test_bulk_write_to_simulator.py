@@ -22,6 +22,7 @@ from airflow_provider_zohocrm.exceptions import (
 from airflow_provider_zohocrm.loading import bulk
 from airflow_provider_zohocrm.loading.bulk import BulkLoad
 from airflow_provider_zohocrm.loading.bulk_rows import BulkTarget
+from airflow_provider_zohocrm.loading.outcome import _Parts
 from airflow_provider_zohocrm.operators.bulk_write import ZohoBulkWriteOperator
 from airflow_provider_zohocrm.operators.insert import ZohoInsertOperator
 from airflow_provider_zohocrm.storage import open_record_writer, read_records
@@ -484,33 +485,68 @@ def test_a_bound_on_credits_holds_before_a_job_is_paid_for(simulated, tmp_path, 
 
 
 @both_ways
+@pytest.mark.parametrize("at_once", [1, 2])
 @pytest.mark.parametrize("bound", [{"max_credits": 600}, {"min_credits_remaining": 100}], ids=str)
 def test_a_job_that_is_paid_for_has_its_outcome_written_though_the_next_may_not_be_submitted(
-    simulated, tmp_path, rows_per_file, deferrable, bound
+    simulated, tmp_path, rows_per_file, deferrable, bound, at_once
 ):
     simulator = simulated({"Leads": 5}, credits=1_000)
     rows_per_file(10)
     given = context()
+    options = {"deferrable": deferrable, "max_jobs_in_flight": at_once, **bound}
     with pytest.raises((ZohoCreditLimitError, ZohoLowCreditsError)):
-        run(tmp_path, given, records=leads(20), find_by="Email", deferrable=deferrable, **bound)
+        run(tmp_path, given, records=leads(20), find_by="Email", **options)
     assert len(asked(simulator, f"{CREATE}$")) == 1
     summary = given["ti"].xcoms["summary"]
     assert (summary["total"], summary["inserted"]) == (10, 10)
     assert len(outcome(summary)) == 10
 
 
-def test_a_failed_job_leaves_the_others_their_outcome(simulated, tmp_path, rows_per_file):
+@both_ways
+@pytest.mark.parametrize("operation", ["insert", "upsert"])
+def test_a_failed_job_leaves_the_others_their_outcome_and_fails_the_task(
+    simulated, tmp_path, rows_per_file, deferrable, operation
+):
     simulator = simulated({"Leads": 5})
     rows_per_file(10)
-    simulator.add_fault(
-        "status", status=200, method="GET", path=r"/write/\d+$", body={"status": "FAILED", "id": "1"}
-    )
+    counts = {"added_count": 3, "updated_count": 0, "skipped_count": 7, "total_count": 10}
+    failed = {"status": "FAILED", "id": "1", "resource": [{"file": {"status": "FAILED", **counts}}]}
+    look = {"method": "GET", "path": r"/write/\d+$", "status": 200}
+    simulator.add_fault("status", body=failed, **look)
+    # The second job still runs, so that a deferrable task is deferred once more.
+    simulator.add_fault("status", body={"status": "IN PROGRESS", "id": "2"}, **look)
     given = context()
+    options = {"operation": operation, "find_by": "Email" if operation == "upsert" else None}
     with pytest.raises(ZohoBulkWriteError, match="failed"):
-        run(tmp_path, given, records=leads(30), find_by="Email", max_jobs_in_flight=3)
+        run(tmp_path, given, records=leads(30), max_jobs_in_flight=3, deferrable=deferrable, **options)
     summary = given["ti"].xcoms["summary"]
-    assert (summary["total"], summary["inserted"]) == (20, 20)
+    unknown = 10 if operation == "insert" else 0
+    assert (summary["inserted"], summary["unknown"]) == (20, unknown)
     assert len(asked(simulator, f"{CREATE}$")) == 3
+
+
+def test_rejects_that_cannot_be_published_are_not_published_twice(
+    simulated, tmp_path, rows_per_file, monkeypatch
+):
+    simulated({"Leads": 5})
+    rows_per_file(10)
+    records = leads(90)
+    for record in records[10:80]:
+        record["Last_Name"] = "x" * 300
+    publish, failures = _Parts.publish, iter([True])
+
+    def fail_once(self, *, last):
+        if self.path.endswith("rejects.jsonl") and not last and next(failures, False):
+            raise ZohoStorageError("the bucket is away")
+        return publish(self, last=last)
+
+    monkeypatch.setattr(_Parts, "publish", fail_once)
+    store = Store()
+    with pytest.raises(ZohoStorageError, match="away"):
+        run(tmp_path, try_of(store, 1), records=records, find_by="Email")
+    result = run(tmp_path, try_of(store, 2), records=records, find_by="Email")
+    assert (result["total"], result["inserted"], result["rejected"]) == (90, 20, 70)
+    assert len(outcome(result)) == 90
 
 
 GONE = {"code": "RESOURCE_NOT_FOUND", "details": {}, "message": "gone", "status": "error"}
@@ -533,14 +569,18 @@ def test_the_last_row_of_a_key_is_the_last_to_be_written_also_where_a_result_is_
         assert stored[record["Email"]]["Company"] == record["Company"]
 
 
+@pytest.mark.parametrize("keyless", [False, True])
 def test_the_last_row_of_a_key_is_the_last_to_be_written_also_after_a_kill(
-    simulated, tmp_path, rows_per_file, monkeypatch
+    simulated, tmp_path, rows_per_file, monkeypatch, keyless
 ):
     simulator = simulated({"Leads": 5})
     rows_per_file(3)
     records = leads(6)
     for number, record in enumerate(records):
         record["Email"] = f"same.{number % 3}@example.com"
+    if keyless:
+        # Its file must not be written twice.
+        records[5]["Email"] = None
     store = Store()
 
     def die(*_):
@@ -553,9 +593,9 @@ def test_the_last_row_of_a_key_is_the_last_to_be_written_also_after_a_kill(
     assert len(asked(simulator, f"{CREATE}$")) == 2
     simulator.add_fault("status", method="GET", path="/v2/crm/", status=404, body=GONE)
     result = run(tmp_path, try_of(store, 2), records=records, find_by="Email")
-    assert sorted(outcome(result)) == list(range(6))
+    assert (len(outcome(result)), result["unknown"]) == (6, 3 if keyless else 0)
     stored = by_email(simulator)
-    for record in records[3:]:
+    for record in records[3:5]:
         assert stored[record["Email"]]["Company"] == record["Company"]
 
 

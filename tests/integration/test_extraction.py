@@ -228,7 +228,7 @@ def test_where_zoho_refuses_a_query_another_way_is_taken(simulated, tmp_path, ca
 
 def test_max_credits_holds_while_jobs_are_waited_for(simulated, tmp_path):
     simulator = simulated({"Leads": 700}, bulk_page_size=100)
-    with pytest.raises(ZohoCreditLimitError, match="max_credits is 180"):
+    with pytest.raises(ZohoCreditLimitError, match="max_credits leaves 18"):
         extract(tmp_path / "leads.jsonl", fields=FIELDS, strategy="bulk", max_credits=180)
     assert simulator.counters["credits"] <= 180
 
@@ -293,7 +293,7 @@ def test_max_credits_chooses_and_stops(simulated, tmp_path):
     with pytest.raises(ZohoCreditLimitError, match="Nothing was read"):
         extract(tmp_path / "leads.jsonl", fields=FIELDS, max_credits=40)
     assert simulator.counters["credits"] <= 2
-    with pytest.raises(ZohoCreditLimitError, match="max_credits is 10"):
+    with pytest.raises(ZohoCreditLimitError, match="max_credits leaves 0"):
         extract(tmp_path / "leads.jsonl", fields=FIELDS, strategy="records", max_credits=10)
     assert simulator.counters["credits"] <= 2 + 10
     assert not list(tmp_path.iterdir())

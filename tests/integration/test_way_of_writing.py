@@ -119,6 +119,17 @@ def fresh(**more):
             "row 1 has other fields than the first",
         ),
         (fresh(Nonsense=1), {"validate": False}, "row 0 has Nonsense, which bulk write does not know"),
+        (fresh(City="Bonn"), {"validate": False}, ""),
+        (
+            fresh(Ledger_Number="007"),
+            {"validate": False},
+            "row 0 has a Ledger_Number that bulk write would convert",
+        ),
+        (
+            some(fresh(), by("Email", Email_Opt_Out="true")),
+            {"validate": False},
+            "row 1 has a Email_Opt_Out that bulk write would",
+        ),
     ],
 )
 def test_auto_leaves_and_reports_the_same_as_records(
