@@ -65,7 +65,10 @@ def check(args: Namespace) -> None:
         client.transport.token()
         _line("Token", f"minted at {credentials.accounts_url}, for {client.transport.api_base()}")
         client.usage.remaining = None
-        _line("Organisation", _organisation(client))
+        try:
+            _line("Organisation", _organisation(client))
+        except ZohoScopeError as error:
+            _line("Organisation", f"not shown: {error}")
         found = [(scope, _scope(client, scope, *call)) for scope, call in _PROBES.items()]
         left = client.usage.remaining
         _line("API credits", "more than half of them are left" if left is None else f"{left:,} are left")

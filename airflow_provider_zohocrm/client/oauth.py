@@ -31,7 +31,7 @@ FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 _VALUE = re.compile(r"[!-~]+")
 _OTHER_DATA_CENTER = (
     "Most often the data centre of the connection is not the one the client was created in "
-    "(its API console tells: accounts.zoho.com, .eu, .in …)."
+    "(the address of its API console tells: api-console.zoho.com, .eu, .in …)."
 )
 # Reference sheet §1.4.
 _REMEDIES = {

@@ -70,7 +70,7 @@ def api_version(name: str) -> ApiVersion:
     :param name: e.g. ``v8``.
     :raises ZohoConfigurationError: if there is no such version.
     """
-    version = VERSIONS.get(name.strip().lower())
+    version = VERSIONS.get(str(name).strip().lower())
     if version is None:
         raise ZohoConfigurationError(f"API version {name!r} is unknown; choose one of {', '.join(VERSIONS)}")
     return version

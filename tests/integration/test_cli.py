@@ -393,6 +393,14 @@ def test_check_of_what_works_whole(simulated, capsys):
     assert "edition" in out
 
 
+def test_check_without_the_scope_for_the_organisation_tells_the_others(simulated, capsys):
+    simulated({"Leads": 3}, scopes="ZohoCRM.modules.ALL")
+    main(["check"])
+    out = capsys.readouterr().out
+    assert "not shown: " in out
+    assert (out.count("granted"), out.count("missing")) == (1, 5)
+
+
 def test_check_of_a_wrong_connection_fails_without_its_secrets(simulated, connection):
     simulator = simulated()
     extra = {"refresh_token": "planted-refresh", "accounts_url": simulator.url}
